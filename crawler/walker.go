@@ -28,9 +28,17 @@ type Walker[P comparable] interface {
 	// returns nil when targets is closed and every visit is done. When ctx
 	// ends it stops at once, returns nil, and keeps silent about the visits
 	// that were under way: our cancellation is never a peer's failure. Any
-	// other error means that measuring itself became impossible. A slice that
-	// was sent belongs to the receiver.
+	// other error means that measuring itself became impossible. The engine
+	// receives results until Walk returns. A slice that was sent belongs to
+	// the receiver.
 	Walk(ctx context.Context, targets <-chan []P, results chan<- []observation.Result[P]) error
+}
+
+// HealthReporter is what a walker may also be: after Walk has returned, it says
+// whether trouble of our own (dropped packets, missing descriptors, late
+// replies) may have hidden living peers, and what a reader must know.
+type HealthReporter interface {
+	Health() (degraded bool, notes []string)
 }
 
 // Sink keeps what a crawl saw. Visits and Edges take over the slices they are
