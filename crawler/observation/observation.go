@@ -111,7 +111,7 @@ type Visit struct {
 	Number     uint32         `json:"number"` // crawl-local number of the peer; edges refer to it
 	VisitedAt  time.Time      `json:"visited_at"`
 	PeerID     string         `json:"peer_id"`             // hex in Mainline, base58 in IPFS
-	Address    netip.AddrPort `json:"address"`             // that answered, else last tried; zero if none usable
+	Address    netip.AddrPort `json:"address,omitzero"`    // that answered, else last tried; zero if none usable
 	Addresses  []string       `json:"addresses,omitempty"` // all that are known, in the network's own notation
 	Outcome    Outcome        `json:"outcome"`
 	Detail     string         `json:"detail,omitempty"` // free text beside Outcome, already passed through Text
@@ -172,11 +172,11 @@ func HostingClasses() []Hosting {
 // Facts is what is known of an address on the day it was visited. The zero
 // value means that nothing is known: absence is a value.
 type Facts struct {
-	Prefix       netip.Prefix `json:"prefix"`
-	ASN          uint32       `json:"asn"`
+	Prefix       netip.Prefix `json:"prefix,omitzero"`
+	ASN          uint32       `json:"asn,omitempty"`
 	Organisation string       `json:"organisation,omitempty"`
 	Country      string       `json:"country,omitempty"` // ISO 3166-1 alpha-2, empty if unknown
 	Hosting      Hosting      `json:"hosting"`           // empty counts as unknown
 	Source       string       `json:"source,omitempty"`  // name of the data set, empty if none matched
-	Date         time.Time    `json:"date"`              // date of the data set, zero if none
+	Date         time.Time    `json:"date,omitzero"`     // date of the data set, zero if none
 }

@@ -1,0 +1,58 @@
+# Canopy: who runs the peer-to-peer networks we all rely on?
+GO      ?= go
+NPM     ?= npm
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LINT     = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FLAGS    = -trimpath -ldflags '-X main.version=$(VERSION)'
+# Tests of several packages share two cores: the swarms among them are easily starved.
+TEST     = $(GO) test -timeout 10m -p 2
+
+.DEFAULT_GOAL := help
+.PHONY: help build engine data clients kubo demo test race lint fuzz bench clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+build: ## bin/canopy
+	$(GO) build $(FLAGS) -o bin/canopy ./cmd/canopy
+
+engine: .engine/node_modules/.package-lock.json ## install the embedded ClickHouse engine (npm, 560 MB)
+
+.engine/node_modules/.package-lock.json: .engine/package-lock.json
+	$(NPM) ci --prefix .engine --no-audit --no-fund
+
+data: .data/node_modules/.package-lock.json ## install the address-to-AS table (npm, CC BY 4.0)
+
+.data/node_modules/.package-lock.json: .data/package-lock.json
+	$(NPM) ci --prefix .data --no-audit --no-fund
+
+CLIENTS = crawler/mainline/testdata/clients crawler/ipfs/testdata/clients
+clients: $(CLIENTS:=/node_modules/.package-lock.json) ## install the foreign DHT clients that tests crawl, as far as npm has them
+
+%/testdata/clients/node_modules/.package-lock.json: %/testdata/clients/package-lock.json
+	$(NPM) ci --prefix $*/testdata/clients --no-audit --no-fund
+
+demo: build engine ## two local networks, crawls, churn and a report: under 2 minutes
+	bin/canopy demo
+
+test: engine ## every test
+	$(TEST) ./...
+
+race: engine ## the packages that share memory, under the race detector
+	$(TEST) -race -short ./crawler ./crawler/mainline/... ./crawler/ipfs ./crawler/store/... ./crawler/address ./crawler/testnet/...
+
+lint: ## formatting, vet and golangci-lint
+	@test -z "$$(gofmt -l cmd crawler analysis reports)" || { gofmt -l cmd crawler analysis reports; echo 'run gofmt -w on these'; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(LINT) run ./...
+
+FUZZTIME ?= 30s
+fuzz: ## every fuzz target for FUZZTIME each
+	@set -e; for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+	  echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p; done; done
+
+bench: engine ## performance figures, as ratios against a named peer in the same run
+	$(GO) test -run '^$$' -bench . -benchmem -timeout 60m ./...
+
+clean: ## what was built or made by the demo (the engine stays)
+	rm -rf bin demo dist
