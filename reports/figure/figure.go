@@ -1,0 +1,138 @@
+// Package figure draws the charts of a report to SVG and PNG with gonum/plot's
+// canvases and its Liberation fonts. It knows bars, lines and histograms, not
+// what they are about.
+//
+// Every figure comes in a frame that states the finding, the unit, n, the date
+// and the method, and every value with its interval. Classes differ in hatching
+// or marker as well as in colour (Okabe & Ito 2008), so that figures survive
+// colour blindness and print.
+package figure
+
+import (
+	"bytes"
+	"fmt"
+	"html"
+	"strings"
+
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// Widths of a figure in points, which a page shows as as many CSS pixels.
+const (
+	wide   = 720
+	narrow = 340
+)
+
+// dpi of a PNG: two pixels for each point.
+const dpi = 144
+
+// Frame is what stands around a chart.
+type Frame struct {
+	Name    string // file name without extension, also unique in a page
+	Title   string // the finding, in words
+	Caption string // unit, n, date, method, interval
+	Banner  string // warning that must not be overlooked, empty for none
+	Alt     string // what the figure shows, for those who can't see it
+}
+
+// Figure is a drawn chart.
+type Figure struct {
+	Frame
+	SVG    []byte // whole file with its frame
+	PNG    []byte // the same, 1440 pixels wide
+	Wide   []byte // chart without frame as an SVG element for a page
+	Narrow []byte // the same for a phone
+}
+
+// Chart is [Bars], [Lines] or [Histogram].
+type Chart interface {
+	// lay returns the height that the chart takes at a width, and draws it
+	// when it is given a pen.
+	lay(p *pen, width vg.Length) vg.Length
+	// check says why the chart can't be drawn, if so.
+	check() error
+}
+
+// Draw draws a chart in its frame. It returns an error if there is nothing to
+// draw or a number is not finite.
+func Draw(frame Frame, chart Chart) (Figure, error) {
+	if err := chart.check(); err != nil {
+		return Figure{}, fmt.Errorf("draw figure %s: %w", frame.Name, err)
+	}
+	f := Figure{Frame: frame}
+	framed := func(p *pen, width vg.Length) vg.Length { return frame.lay(p, width, chart) }
+	f.SVG = append([]byte(`<?xml version="1.0" encoding="UTF-8"?>`+"\n"), drawSVG(frame, framed, wide, "figure")...)
+	f.Wide = drawSVG(frame, chart.lay, wide, "wide")
+	f.Narrow = drawSVG(frame, chart.lay, narrow, "narrow")
+	var err error
+	if f.PNG, err = drawPNG(framed); err != nil {
+		return Figure{}, fmt.Errorf("draw figure %s: %w", frame.Name, err)
+	}
+	return f, nil
+}
+
+type layout func(p *pen, width vg.Length) vg.Length
+
+func drawSVG(frame Frame, lay layout, width vg.Length, class string) []byte {
+	height := lay(nil, width)
+	canvas := vgsvg.NewWith(vgsvg.UseWH(width, height))
+	p := &pen{Canvas: draw.New(canvas), height: height}
+	if class == "figure" {
+		p.rect(0, 0, width, height, paper)
+	}
+	lay(p, width)
+	var out bytes.Buffer
+	_, _ = canvas.WriteTo(&out) // a buffer takes everything
+	// Our own head: a name for screen readers, no prologue inside a page.
+	_, body, _ := strings.Cut(out.String(), "xmlns:xlink=\"http://www.w3.org/1999/xlink\">\n")
+	head := fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" class="%s" width="%g" height="%.5g" viewBox="0 0 %g %.5g" role="img" aria-label="%s">`+"\n",
+		class, width.Points(), height.Points(), width.Points(), height.Points(), html.EscapeString(legible(frame.Alt)))
+	return []byte(head + themed.Replace(body))
+}
+
+// themed lets a page set the colours of its theme, and makes text fall back to
+// fonts of the same widths.
+var themed = strings.NewReplacer(
+	hex(ink), "var(--ink,"+hex(ink)+")",
+	hex(muted), "var(--muted,"+hex(muted)+")",
+	hex(grid), "var(--grid,"+hex(grid)+")",
+	hex(paper), "var(--paper,"+hex(paper)+")",
+	"font-family:Liberation Sans;font-variant:normal;", "font-family:'Liberation Sans',Arimo,Arial,Helvetica,sans-serif;",
+	"font-weight:normal;font-style:normal;", "",
+	"font-style:normal;", "",
+)
+
+func drawPNG(lay layout) ([]byte, error) {
+	height := lay(nil, wide)
+	canvas := vgimg.NewWith(vgimg.UseWH(wide, height), vgimg.UseDPI(dpi))
+	p := &pen{Canvas: draw.New(canvas), height: height}
+	p.rect(0, 0, wide, height, paper)
+	lay(p, wide)
+	var out bytes.Buffer
+	if _, err := (vgimg.PngCanvas{Canvas: canvas}).WriteTo(&out); err != nil {
+		return nil, fmt.Errorf("encode PNG: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// lay puts banner and title above the chart and the caption below.
+func (f Frame) lay(p *pen, width vg.Length, chart Chart) vg.Length {
+	const margin = 18
+	inner := width - 2*margin
+	y := vg.Length(margin)
+	if f.Banner != "" {
+		lines := wrap(f.Banner, bannerText, inner-16)
+		high := bannerText.lineHeight()*vg.Length(len(lines)) + 8
+		p.rect(margin, y, inner, high, warning)
+		p.lines(margin+8, y+4, bannerText, lines)
+		y += high + 10
+	}
+	lines := wrap(f.Title, titleText, inner)
+	y = p.lines(margin, y, titleText, lines) + 10
+	p.shifted(margin, y, func(p *pen) { chart.lay(p, inner) })
+	y += chart.lay(nil, inner) + 10
+	return p.lines(margin, y, captionText, wrap(f.Caption, captionText, inner)) + margin
+}

@@ -1,0 +1,199 @@
+package figure
+
+import (
+	"image/color"
+	"math"
+	"strings"
+	"sync"
+	"unicode"
+
+	xfont "golang.org/x/image/font"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/font/liberation"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+var fonts = sync.OnceValue(func() *font.Cache { return font.NewCache(liberation.Collection()) })
+
+// textStyle is a size, weight and colour of Liberation Sans.
+type textStyle struct {
+	font  font.Font
+	color color.Color
+}
+
+func sans(size vg.Length, weight xfont.Weight, c color.Color) textStyle {
+	return textStyle{font.Font{Typeface: "Liberation", Variant: "Sans", Weight: weight, Size: size}, c}
+}
+
+var (
+	titleText   = sans(17, xfont.WeightBold, ink)
+	bodyText    = sans(12, xfont.WeightNormal, ink)
+	valueText   = sans(12, xfont.WeightBold, ink)
+	axisText    = sans(11, xfont.WeightNormal, muted)
+	captionText = sans(10.5, xfont.WeightNormal, muted)
+	bannerText  = sans(12, xfont.WeightBold, onWarning)
+)
+
+func (s textStyle) face() font.Face { return fonts().Lookup(s.font, s.font.Size) }
+func (s textStyle) width(text string) vg.Length {
+	face := s.face()
+	return face.Width(legible(text))
+}
+func (s textStyle) lineHeight() vg.Length { return s.font.Size * 1.3 }
+func (s textStyle) widest(t []string) (w vg.Length) {
+	for _, text := range t {
+		w = max(w, s.width(text))
+	}
+	return w
+}
+
+// legible drops what no font shows and XML forbids.
+func legible(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsGraphic(r) || r == unicode.ReplacementChar || r == 0x2028 || r == 0x2029 {
+			return -1
+		}
+		return r
+	}, text)
+}
+
+// fit cuts text to a width, ending in an ellipsis.
+func fit(text string, style textStyle, width vg.Length) string {
+	text = legible(text)
+	if style.width(text) <= width {
+		return text
+	}
+	runes := []rune(text)
+	// Nothing narrower than a point is drawn, so this many runes are enough to begin with.
+	runes = runes[:min(len(runes), int(width)+1)]
+	for len(runes) > 0 && style.width(string(runes)+"…") > width {
+		runes = runes[:len(runes)-1]
+	}
+	return strings.TrimRight(string(runes), " ") + "…"
+}
+
+// wrap breaks text into lines of at most a width; longer words are cut.
+func wrap(text string, style textStyle, width vg.Length) []string {
+	var lines []string
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		word = fit(word, style, width)
+		switch {
+		case line == "":
+			line = word
+		case style.width(line+" "+word) <= width:
+			line += " " + word
+		default:
+			lines, line = append(lines, line), word
+		}
+	}
+	if line != "" {
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// pen draws with y growing downwards from the top. A nil pen draws nothing, so
+// that a layout can be measured before its canvas is made.
+type pen struct {
+	draw.Canvas
+	height vg.Length
+	x0, y0 vg.Length
+}
+
+func (p *pen) at(x, y vg.Length) vg.Point { return vg.Point{X: p.x0 + x, Y: p.height - p.y0 - y} }
+
+// shifted draws with the origin moved.
+func (p *pen) shifted(x, y vg.Length, f func(*pen)) {
+	if p == nil {
+		return
+	}
+	moved := *p
+	moved.x0, moved.y0 = p.x0+x, p.y0+y
+	f(&moved)
+}
+
+// text draws one line whose top is at y.
+func (p *pen) text(x, y vg.Length, style textStyle, text string) {
+	if text = legible(text); p == nil || text == "" {
+		return
+	}
+	p.SetColor(style.color)
+	p.FillString(style.face(), p.at(x, y+style.font.Size), text)
+}
+
+// lines draws lines one below the other and returns where they end.
+func (p *pen) lines(x, y vg.Length, style textStyle, lines []string) vg.Length {
+	for _, line := range lines {
+		p.text(x, y, style, line)
+		y += style.lineHeight()
+	}
+	return y
+}
+
+func (p *pen) rect(x, y, w, h vg.Length, c color.Color) {
+	if p == nil || w <= 0 || h <= 0 {
+		return
+	}
+	p.polygon(c, p.at(x, y), p.at(x+w, y), p.at(x+w, y+h), p.at(x, y+h))
+}
+
+func (p *pen) polygon(c color.Color, points ...vg.Point) {
+	if p != nil {
+		p.FillPolygon(c, points)
+	}
+}
+
+func (p *pen) line(x0, y0, x1, y1, width vg.Length, c color.Color, dashes ...vg.Length) {
+	if p != nil {
+		p.StrokeLines(draw.LineStyle{Color: c, Width: width, Dashes: dashes}, []vg.Point{p.at(x0, y0), p.at(x1, y1)})
+	}
+}
+
+// whisker draws an interval as a horizontal line with ends.
+func (p *pen) whisker(x0, x1, y, cap, width vg.Length) {
+	for _, s := range []struct {
+		width vg.Length
+		color color.Color
+	}{{width + 2.5, paper}, {width, ink}} { // a light rim, so that it shows on every bar
+		p.line(x0, y, x1, y, s.width, s.color)
+		p.line(x0, y-cap, x0, y+cap, s.width, s.color)
+		p.line(x1, y-cap, x1, y+cap, s.width, s.color)
+	}
+}
+
+// swatch fills a rectangle in the look of a class.
+func (p *pen) swatch(x, y, w, h vg.Length, look Look) {
+	if p == nil || w <= 0 {
+		return
+	}
+	p.rect(x, y, w, h, look.Color)
+	step, slope := look.hatch()
+	if step <= 0 {
+		return
+	}
+	for off := step/2 - math.Abs(slope)*h.Points(); off < w.Points(); off += step {
+		p.hatchLine(x, y, w, h, off, slope)
+	}
+}
+
+// hatchLine draws one line across a rectangle: its upper end is off points to
+// the right of the left edge, moved by h*slope at the lower end, and it is cut
+// at the sides.
+func (p *pen) hatchLine(x, y, w, h vg.Length, off, slope float64) {
+	run := math.Abs(slope) * h.Points()
+	from, to := max(0, off), min(w.Points(), off+run)
+	if run == 0 {
+		p.line(x+vg.Length(off), y, x+vg.Length(off), y+h, 1.1, paper)
+		return
+	}
+	if to-from < 0.2 {
+		return
+	}
+	top, bottom := (from-off)/run*h.Points(), (to-off)/run*h.Points()
+	if slope < 0 {
+		top, bottom = h.Points()-top, h.Points()-bottom
+	}
+	p.line(x+vg.Length(from), y+vg.Length(top), x+vg.Length(to), y+vg.Length(bottom), 1.1, paper)
+}
