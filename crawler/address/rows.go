@@ -1,0 +1,122 @@
+package address
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"canopy/crawler/observation"
+)
+
+// said is what one line of a table says, before the class of its AS is known.
+type said struct {
+	asn          uint32
+	organisation string
+	country      string
+	hosting      observation.Hosting // empty if the table has no such column
+}
+
+// builder collects a layer. Equal rows are kept once: half a million ranges
+// share under a hundred thousand.
+type builder struct {
+	classes *classes
+	source  Source
+	spans   []span
+	rows    []row
+	index   map[said]uint32
+	warn    []string
+}
+
+func newBuilder(c *classes, s Source) *builder {
+	return &builder{classes: c, source: s, index: map[said]uint32{}}
+}
+
+// row returns the index of the row that says s, made on first sight.
+func (b *builder) row(s said) uint32 {
+	i, ok := b.index[s]
+	if ok {
+		return i
+	}
+	i = uint32(len(b.rows))
+	kept := s
+	kept.organisation = strings.Clone(s.organisation) // s shares memory with its line
+	kept.country = strings.Clone(s.country)
+	b.index[kept] = i
+	name := observation.Text(kept.organisation)
+	r := row{column: kept.hosting != "", class: b.classes.judge(kept.asn, name)}
+	if r.column {
+		r.class = Evidence{
+			Hosting: kept.hosting, Rule: "column", Source: b.source.Name, Group: r.class.Group,
+			Reason: fmt.Sprintf("The table %s gives the class itself.", b.source.Name),
+		}
+	}
+	r.facts = observation.Facts{
+		ASN: kept.asn, Organisation: name, Country: kept.country,
+		Hosting: r.class.Hosting, Source: b.source.Name, Date: b.source.Date,
+	}
+	b.rows = append(b.rows, r)
+	return i
+}
+
+// add takes one range in. A range that says nothing is dropped, so that a
+// table below may speak for it.
+func (b *builder) add(s span, what said) {
+	if what == (said{}) {
+		return
+	}
+	if s.all() {
+		b.warn = append(b.warn, fmt.Sprintf("%s: the range %s-%s claims every address of its family.", b.source.File, s.from, s.to))
+	}
+	s.row = b.row(what)
+	b.spans = append(b.spans, s)
+}
+
+// layer closes the builder.
+func (b *builder) layer(rank int) *layer {
+	l := &layer{source: b.source, rank: rank, rows: b.rows}
+	l.source.Rows = len(b.spans)
+	l.insert(b.spans)
+	return l
+}
+
+// parseASN reads an AS number of up to 4 bytes (RFC 6793), with or without
+// "AS" before it. Zero means not routed (RFC 7607).
+func parseASN(s string) (uint32, error) {
+	if len(s) > 2 && strings.EqualFold(s[:2], "AS") {
+		s = s[2:]
+	}
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		return 0, fmt.Errorf("%q is no AS number, which is a whole number from 0 to 4294967295", observation.Text(s))
+	}
+	return uint32(n), nil
+}
+
+// parseCountry reads an ISO 3166-1 alpha-2 code; empty, "-", "None" and ZZ mean
+// that it is not known.
+func parseCountry(s string) (string, error) {
+	switch s {
+	case "", "-", "None", "ZZ", "Unknown":
+		return "", nil
+	}
+	if len(s) != 2 || !letter(s[0]) || !letter(s[1]) {
+		return "", fmt.Errorf("%q is no country code of two letters", observation.Text(s))
+	}
+	return strings.ToUpper(s), nil
+}
+
+func letter(c byte) bool { c |= 0x20; return 'a' <= c && c <= 'z' }
+
+// parseHosting reads a hosting class; empty and "unknown" mean that the table
+// does not say.
+func parseHosting(s string) (observation.Hosting, error) {
+	if s == "" || s == string(observation.HostingUnknown) {
+		return "", nil
+	}
+	for _, h := range observation.HostingClasses() {
+		if s == string(h) {
+			return h, nil
+		}
+	}
+	return "", fmt.Errorf("%q is no hosting class; known are %v", observation.Text(s), observation.HostingClasses())
+}

@@ -1,0 +1,157 @@
+// Package address knows the facts of an IP address: the block it lies in, its
+// autonomous system, organisation, country and hosting class, each with the
+// data set that said so and that set's date.
+//
+// [Open] reads a folder of data sets into a [Table], which never changes: a
+// refresh opens a new one and swaps it whole. What is not known is a value,
+// not an error: a table without data answers every question with facts that
+// say so.
+package address
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/gaissmai/bart"
+
+	"canopy/crawler/observation"
+)
+
+// Table answers what is known of an address. It is immutable and safe for
+// concurrent use. The zero value knows nothing.
+type Table struct {
+	layers   []*layer // highest precedence first
+	warnings []string
+}
+
+// Source describes one file of a data set.
+type Source struct {
+	Name     string    `json:"name"`      // of the data set, as Facts.Source repeats it
+	File     string    `json:"file"`      // path that was read
+	Licence  string    `json:"licence"`   // empty if not known
+	Credit   string    `json:"credit"`    // attribution the licence asks for
+	Note     string    `json:"note"`      // what a reader must know of its quality
+	Date     time.Time `json:"date"`      // of the data
+	DateFrom string    `json:"date_from"` // what says so: manifest, package version, build time, file time
+	Rows     int       `json:"rows"`      // ranges that say something
+	SHA256   string    `json:"sha256"`    // of the file, hexadecimal
+}
+
+// layer is one file: blocks that point to rows. Many blocks share a row.
+type layer struct {
+	source Source
+	rank   int
+	blocks bart.Table[uint32]
+	rows   []row
+}
+
+// row is what a table says of a block. Its facts are complete but for Prefix.
+type row struct {
+	facts  observation.Facts
+	column bool     // the hosting class stands in the table itself
+	class  Evidence // why facts.Hosting is what it is
+}
+
+// Evidence is the rule that gave an address its hosting class.
+type Evidence struct {
+	Hosting observation.Hosting `json:"hosting"`
+	Rule    string              `json:"rule"`            // column, as, word, or none
+	Reason  string              `json:"reason"`          // a sentence
+	Group   string              `json:"group,omitempty"` // organisation that owns the AS, if the AS list names one
+	Source  string              `json:"source"`          // where the rule has it from
+}
+
+// Match is what one data set says of an address.
+type Match struct {
+	Source   Source            `json:"source"`
+	Facts    observation.Facts `json:"facts"`
+	Evidence Evidence          `json:"evidence"`
+}
+
+// Lookup returns the facts of an address. IPv4-mapped IPv6 addresses are
+// looked up as IPv4. The AS, organisation, block, source and date come from
+// the first data set in order of precedence that names an AS or organisation,
+// the country from the first that names a country, and the hosting class from
+// the first whose table has a column for it, else from the AS.
+func (t *Table) Lookup(addr netip.Addr) observation.Facts {
+	f, _ := t.find(addr)
+	return f
+}
+
+// find merges the layers. It allocates nothing.
+func (t *Table) find(addr netip.Addr) (f observation.Facts, why *Evidence) {
+	f.Hosting = observation.HostingUnknown
+	host, ok := hostPrefix(addr)
+	if !ok {
+		return f, nil
+	}
+	column := false
+	for _, l := range t.layers {
+		block, i, ok := l.blocks.LookupPrefixLPM(host)
+		if !ok {
+			continue
+		}
+		r := &l.rows[i]
+		if f.ASN == 0 && f.Organisation == "" && (r.facts.ASN != 0 || r.facts.Organisation != "" || !f.Prefix.IsValid()) {
+			f.Prefix, f.ASN, f.Organisation = block, r.facts.ASN, r.facts.Organisation
+			f.Source, f.Date = r.facts.Source, r.facts.Date
+			if !column {
+				f.Hosting, why = r.facts.Hosting, &r.class
+			}
+		}
+		if f.Country == "" {
+			f.Country = r.facts.Country
+		}
+		if r.column && !column {
+			column, f.Hosting, why = true, r.facts.Hosting, &r.class
+		}
+		if column && f.Country != "" && (f.ASN != 0 || f.Organisation != "") {
+			break
+		}
+	}
+	return f, why
+}
+
+// Explain returns the facts of an address, the evidence for its hosting class,
+// and what each data set says of it, highest precedence first.
+func (t *Table) Explain(addr netip.Addr) (observation.Facts, Evidence, []Match) {
+	f, why := t.find(addr)
+	if why == nil {
+		why = &Evidence{Hosting: observation.HostingUnknown, Rule: "none", Reason: "No data set covers this address."}
+	}
+	var matches []Match
+	if host, ok := hostPrefix(addr); ok {
+		for _, l := range t.layers {
+			if block, i, ok := l.blocks.LookupPrefixLPM(host); ok {
+				m := Match{Source: l.source, Facts: l.rows[i].facts, Evidence: l.rows[i].class}
+				m.Facts.Prefix = block
+				matches = append(matches, m)
+			}
+		}
+	}
+	return f, *why, matches
+}
+
+func hostPrefix(addr netip.Addr) (netip.Prefix, bool) {
+	if !addr.IsValid() {
+		return netip.Prefix{}, false
+	}
+	addr = addr.Unmap()
+	return netip.PrefixFrom(addr, addr.BitLen()), true // drops the zone
+}
+
+// Warnings says in sentences what a reader of the facts must know: that there
+// are none, that a date is a guess, that a range claims everything.
+func (t *Table) Warnings() []string { return t.warnings }
+
+// Status describes each file that was read, highest precedence first.
+func (t *Table) Status() []Source {
+	out := make([]Source, len(t.layers))
+	for i, l := range t.layers {
+		out[i] = l.source
+	}
+	return out
+}
+
+// Empty says whether the table knows nothing.
+func (t *Table) Empty() bool { return len(t.layers) == 0 }
