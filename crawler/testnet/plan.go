@@ -60,6 +60,9 @@ func New(pop Population, size Size, seed uint64) (*Plan, error) {
 	p.chooseReal(size.Real)
 	for i := range p.Nodes {
 		n := &p.Nodes[i]
+		if n.Real && pop.RealAgent != nil {
+			n.Agent = *pop.RealAgent
+		}
 		n.Key, n.ID = pop.Identity(seed, i)
 		n.Address = netip.AddrPortFrom(n.Address.Addr(), size.Port+uint16(pop.Slot(*n)))
 	}

@@ -81,6 +81,9 @@ type Population struct {
 	Slots    int    // consecutive ports that a running plan takes
 	// Slot says at which of those ports a node stands.
 	Slot func(Node) int
+	// RealAgent is how nodes of an independent implementation name themselves
+	// where that can't be chosen; nil leaves them their persona's agents.
+	RealAgent *Agent
 	// Identity derives the identity of a node from seed and number: its place
 	// in the key space and its peer ID as the record has it.
 	Identity func(seed uint64, number int) (Key, string)

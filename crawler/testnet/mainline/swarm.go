@@ -1,0 +1,233 @@
+package mainline
+
+import (
+	"context"
+	"encoding/binary"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"canopy/crawler/mainline/krpc"
+	"canopy/crawler/testnet"
+)
+
+// swarm is the light nodes. All nodes at one port share one socket, and the
+// address that a packet was sent to says which node is meant.
+type swarm struct {
+	plan    *testnet.Plan
+	view    atomic.Pointer[testnet.View]
+	numbers map[uint64]uint32 // by endpoint
+	options Options
+	conns   []*net.UDPConn
+	wait    sync.WaitGroup
+	queries atomic.Uint64
+	closing chan struct{}
+}
+
+// endpoint packs an IPv4 address and a port.
+func endpoint(a netip.Addr, port uint16) uint64 {
+	v4 := a.As4()
+	return uint64(binary.BigEndian.Uint32(v4[:]))<<16 | uint64(port)
+}
+
+func startSwarm(ctx context.Context, plan *testnet.Plan, o Options) (*swarm, error) {
+	s := &swarm{plan: plan, options: o, numbers: make(map[uint64]uint32, plan.Size.Nodes), closing: make(chan struct{})}
+	for i := range plan.Nodes {
+		if n := &plan.Nodes[i]; n.Life == testnet.Living && !n.Real {
+			s.numbers[endpoint(n.Address.Addr(), n.Address.Port())] = uint32(i)
+		}
+	}
+	for i := range lightPorts {
+		conn, err := listen(ctx, plan.Size.Port+uint16(i))
+		if err != nil {
+			s.close()
+			return nil, err
+		}
+		s.conns = append(s.conns, conn)
+		r := s.newResponder(conn, uint16(i)+plan.Size.Port)
+		s.wait.Go(r.run)
+	}
+	return s, nil
+}
+
+func (s *swarm) close() {
+	close(s.closing)
+	for _, c := range s.conns {
+		_ = c.Close()
+	}
+	s.wait.Wait()
+}
+
+// responder answers for all light nodes at one port.
+type responder struct {
+	*swarm
+	conn    *net.UDPConn
+	port    uint16
+	origin  origin
+	message krpc.Message
+	entries []uint32
+	nodes   []byte
+	version []byte
+	token   []byte
+	reply   []byte
+	late    chan delayed // nil without latency
+}
+
+// delayed is a reply that waits for its time.
+type delayed struct {
+	due    time.Time
+	packet []byte
+	from   netip.Addr
+	to     netip.AddrPort
+}
+
+// lateReplies bounds the replies under way; what comes on top is lost, as in
+// the queue of a router.
+const lateReplies = 1 << 14
+
+func (s *swarm) newResponder(conn *net.UDPConn, port uint16) *responder {
+	r := &responder{swarm: s, conn: conn, port: port, origin: newOrigin()}
+	if s.options.Latency > 0 {
+		r.late = make(chan delayed, lateReplies)
+		s.wait.Go(r.runLate)
+	}
+	return r
+}
+
+func (r *responder) run() {
+	packet := make([]byte, 2048)
+	oob := make([]byte, oobSize)
+	for {
+		n, oobn, _, from, err := r.conn.ReadMsgUDPAddrPort(packet, oob)
+		if err != nil {
+			return // closed; an unconnected socket has no other errors
+		}
+		to, ok := destination(oob[:oobn])
+		if !ok || !to.IsLoopback() || !from.Addr().Unmap().IsLoopback() {
+			continue
+		}
+		number, ok := r.numbers[endpoint(to, r.port)]
+		if !ok {
+			continue
+		}
+		view := r.view.Load()
+		if view == nil || !view.Up(int(number)) || r.lost() {
+			continue
+		}
+		if r.answer(view, int(number), packet[:n], from) && !r.lost() {
+			r.send(to, from)
+		}
+	}
+}
+
+func (r *responder) lost() bool {
+	return r.options.Loss > 0 && rand.Float64() < r.options.Loss
+}
+
+func (r *responder) send(from netip.Addr, to netip.AddrPort) {
+	if r.late == nil {
+		r.write(r.reply, r.origin.from(from), to)
+		return
+	}
+	select {
+	case r.late <- delayed{time.Now().Add(r.options.Latency), append([]byte(nil), r.reply...), from, to}:
+	default:
+	}
+}
+
+func (r *responder) write(packet, oob []byte, to netip.AddrPort) {
+	if _, _, err := r.conn.WriteMsgUDPAddrPort(packet, oob, to); err != nil {
+		r.options.Logger.Debug("send reply", slog.Any("error", err))
+	}
+}
+
+// runLate sends replies when they are due. When the swarm closes it drops
+// what is left.
+func (r *responder) runLate() {
+	origin := newOrigin()
+	for {
+		select {
+		case d := <-r.late:
+			select {
+			case <-time.After(time.Until(d.due)):
+				r.write(d.packet, origin.from(d.from), d.to)
+			case <-r.closing:
+				return
+			}
+		case <-r.closing:
+			return
+		}
+	}
+}
+
+// answer puts the reply of a node to a packet into r.reply. It returns false
+// for what deserves none.
+func (r *responder) answer(view *testnet.View, number int, packet []byte, from netip.AddrPort) bool {
+	m := &r.message
+	if err := krpc.Decode(packet, m); err != nil || m.Kind != krpc.Query {
+		return false
+	}
+	r.queries.Add(1)
+	node := &r.plan.Nodes[number]
+	r.version = append(r.version[:0], node.Agent.Wire...)
+	a := krpc.Answer{ID: nodeID(node.Key), Version: r.version, IP: from}
+	switch m.Method {
+	case krpc.Ping:
+	case krpc.FindNode, krpc.GetPeers, krpc.SampleInfohashes:
+		goal, ok := m.Goal()
+		if !ok {
+			r.reply = krpc.AppendError(r.reply[:0], m.TID, r.version, krpc.CodeProtocol, "missing target")
+			return true
+		}
+		r.route(&a, view, number, goal)
+		if m.Method == krpc.GetPeers {
+			r.token = appendToken(r.token[:0], from.Addr(), r.plan.Seed)
+			a.Token = r.token
+		}
+		if m.Method == krpc.SampleInfohashes {
+			a.Samples, a.Interval = []byte{}, samplesInterval
+		}
+	default:
+		r.reply = krpc.AppendError(r.reply[:0], m.TID, r.version, krpc.CodeMethodUnknown, "Method Unknown")
+		return true
+	}
+	r.reply = a.Append(r.reply[:0], m.TID)
+	return true
+}
+
+// samplesInterval is in seconds; light nodes hold no info-hashes.
+const samplesInterval = 6 * 60 * 60
+
+// route fills in the closest nodes. There are none of IPv6, so who wants
+// those alone gets an empty list (BEP 32).
+func (r *responder) route(a *krpc.Answer, view *testnet.View, number int, goal krpc.ID) {
+	want := r.message.Want
+	if want == 0 {
+		want = krpc.WantNodes
+	}
+	if want&krpc.WantNodes6 != 0 {
+		a.Nodes6 = []byte{}
+	}
+	if want&krpc.WantNodes == 0 {
+		return
+	}
+	var target testnet.Key
+	copy(target[:], goal[:])
+	r.entries = view.AppendClosest(r.entries[:0], number, target, r.plan.K)
+	r.nodes = r.nodes[:0]
+	for _, e := range r.entries {
+		n := &r.plan.Nodes[e]
+		r.nodes = krpc.AppendNode(r.nodes, krpc.Node{ID: nodeID(n.Key), Addr: n.Address})
+	}
+	a.Nodes = r.nodes
+}
+
+// appendToken appends what get_peers hands out: it depends on who asks (BEP 5).
+func appendToken(b []byte, from netip.Addr, secret uint64) []byte {
+	mixed := (endpoint(from.Unmap(), 0) ^ secret) * 0x9e3779b97f4a7c15
+	return binary.BigEndian.AppendUint32(b, uint32(mixed>>32))
+}
