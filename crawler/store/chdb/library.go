@@ -1,0 +1,186 @@
+package chdb
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"unsafe"
+
+	"github.com/ebitengine/purego"
+)
+
+// EnvLibrary names the environment variable that points at libchdb itself.
+const EnvLibrary = "CANOPY_CHDB_LIB"
+
+// ErrNoLibrary means that libchdb is not installed; the text around it says
+// how to get it.
+var ErrNoLibrary = errors.New("libchdb, the embedded ClickHouse engine, was not found")
+
+// Find returns the path of libchdb: what CANOPY_CHDB_LIB names, else the copy
+// that `make engine` installs (in .engine of the working directory, of the
+// executable's folder, or of any folder above them), else one in the usual
+// library folders.
+func Find() (string, error) {
+	if path := os.Getenv(EnvLibrary); path != "" {
+		if !isFile(path) {
+			return "", fmt.Errorf("%w: %s is %q, which is no file", ErrNoLibrary, EnvLibrary, path)
+		}
+		return filepath.Abs(path)
+	}
+	for _, dir := range searchPath() {
+		for _, name := range []string{"libchdb.so", "libchdb.dylib"} {
+			if path := filepath.Join(dir, name); isFile(path) {
+				return path, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("%w: run `make engine` in Canopy's folder, or set %s to the path of libchdb.so (or use a ClickHouse server as store)", ErrNoLibrary, EnvLibrary)
+}
+
+func searchPath() []string {
+	var dirs []string
+	if pkg := npmPackage(); pkg != "" {
+		if wd, err := os.Getwd(); err == nil {
+			dirs = appendUpward(dirs, wd, pkg)
+		}
+		if exe, err := os.Executable(); err == nil {
+			if real, err := filepath.EvalSymlinks(exe); err == nil {
+				exe = real
+			}
+			dirs = appendUpward(dirs, filepath.Dir(exe), pkg)
+		}
+	}
+	return append(dirs, "/usr/local/lib", "/opt/homebrew/lib", "/usr/lib64", "/usr/lib")
+}
+
+// npmPackage is the name under which npm ships libchdb for this platform,
+// empty where there is none.
+func npmPackage() string {
+	switch runtime.GOOS + "/" + runtime.GOARCH {
+	case "linux/amd64":
+		return "lib-linux-x64-gnu"
+	case "linux/arm64":
+		return "lib-linux-arm64-gnu"
+	case "darwin/arm64":
+		return "lib-darwin-arm64"
+	}
+	return ""
+}
+
+func appendUpward(dirs []string, from, pkg string) []string {
+	for {
+		dirs = append(dirs, filepath.Join(from, ".engine", "node_modules", "@chdb", pkg))
+		up := filepath.Dir(from)
+		if up == from {
+			return dirs
+		}
+		from = up
+	}
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// library holds the C functions of libchdb that are used here, as its header
+// chdb.h declares them. Pointers that C owns stay unsafe.Pointer.
+type library struct {
+	connect      func(argc int32, argv unsafe.Pointer) *unsafe.Pointer
+	closeConn    func(conn *unsafe.Pointer)
+	query        func(conn unsafe.Pointer, q unsafe.Pointer, qlen uintptr, format unsafe.Pointer, flen uintptr) unsafe.Pointer
+	queryParams  func(conn unsafe.Pointer, q unsafe.Pointer, qlen uintptr, format unsafe.Pointer, flen uintptr, names, nameLens, values, valueLens unsafe.Pointer, n uintptr) unsafe.Pointer
+	destroy      func(result unsafe.Pointer)
+	buffer       func(result unsafe.Pointer) unsafe.Pointer
+	length       func(result unsafe.Pointer) uintptr
+	err          func(result unsafe.Pointer) string
+	insert       func(conn unsafe.Pointer, q unsafe.Pointer, qlen uintptr, format unsafe.Pointer, flen uintptr) unsafe.Pointer
+	insertErr    func(stream unsafe.Pointer) string
+	insertAppend func(stream unsafe.Pointer, data unsafe.Pointer, n uintptr) int32
+	insertDone   func(stream unsafe.Pointer) unsafe.Pointer
+	insertCancel func(stream unsafe.Pointer)
+	insertFree   func(stream unsafe.Pointer)
+	setSignals   func(enabled int32)
+	sigaction    func(sig int32, act, old unsafe.Pointer) int32
+}
+
+var (
+	loadMutex sync.Mutex
+	loaded    *library
+)
+
+// load opens libchdb once; it is never unloaded.
+func load() (*library, error) {
+	loadMutex.Lock()
+	defer loadMutex.Unlock()
+	if loaded != nil {
+		return loaded, nil
+	}
+	path, err := Find()
+	if err != nil {
+		return nil, err
+	}
+	handle, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
+	if err != nil {
+		return nil, fmt.Errorf("load %s: %w (reinstall it with `make engine`)", path, err)
+	}
+	lib := new(library)
+	if err := lib.bind(handle); err != nil {
+		return nil, fmt.Errorf("load %s: %w (reinstall it with `make engine`)", path, err)
+	}
+	restore := lib.guardSignals()
+	lib.setSignals(0)
+	restore()
+	loaded = lib
+	return lib, nil
+}
+
+func (l *library) bind(handle uintptr) error {
+	for name, fn := range map[string]any{
+		"chdb_connect": &l.connect, "chdb_close_conn": &l.closeConn,
+		"chdb_query_n": &l.query, "chdb_query_with_params_n": &l.queryParams,
+		"chdb_destroy_query_result": &l.destroy, "chdb_result_buffer": &l.buffer,
+		"chdb_result_length": &l.length, "chdb_result_error": &l.err,
+		"chdb_stream_insert_n": &l.insert, "chdb_stream_insert_error": &l.insertErr,
+		"chdb_stream_append": &l.insertAppend, "chdb_stream_done": &l.insertDone,
+		"chdb_stream_cancel_insert": &l.insertCancel, "chdb_destroy_insert_stream": &l.insertFree,
+		"chdb_set_signal_handlers_enabled": &l.setSignals,
+		"sigaction":                        &l.sigaction, // of the C library that libchdb is linked to
+	} {
+		symbol, err := purego.Dlsym(handle, name)
+		if err != nil {
+			return fmt.Errorf("this libchdb lacks %s: %w", name, err)
+		}
+		purego.RegisterFunc(fn, symbol)
+	}
+	return nil
+}
+
+// guardSignals remembers every signal's disposition and returns a function
+// that puts it back. libchdb resets the handlers of fatal signals when told
+// not to install its own and when it first connects; Go needs its handlers,
+// for a nil dereference to be a panic and for preemption.
+func (l *library) guardSignals() (restore func()) {
+	// SIGKILL and SIGSTOP can't be caught; numbers differ by system, and a
+	// sigaction that fails changes nothing.
+	const last = 31
+	type action [256]byte // larger than struct sigaction anywhere
+	saved := make([]action, last+1)
+	known := make([]bool, last+1)
+	for sig := int32(1); sig <= last; sig++ {
+		known[sig] = l.sigaction(sig, nil, unsafe.Pointer(&saved[sig])) == 0
+	}
+	return func() {
+		for sig := int32(1); sig <= last; sig++ {
+			var now action
+			if !known[sig] || l.sigaction(sig, nil, unsafe.Pointer(&now)) != 0 || slices.Equal(now[:], saved[sig][:]) {
+				continue
+			}
+			l.sigaction(sig, unsafe.Pointer(&saved[sig]), nil)
+		}
+	}
+}

@@ -1,0 +1,175 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"canopy/crawler/observation"
+)
+
+// column says how one column of a table is filled from rows of type T.
+type column[T any] struct {
+	name   string
+	values func(rows [][]T, n int) any // one slice of n values, as the client wants it
+}
+
+// field makes a column of one value per row.
+func field[T, V any](name string, get func(*T) V) column[T] {
+	return column[T]{name, func(rows [][]T, n int) any {
+		values := make([]V, 0, n)
+		for _, some := range rows {
+			for i := range some {
+				values = append(values, get(&some[i]))
+			}
+		}
+		return values
+	}}
+}
+
+// insert sends rows, n in all, as one block.
+func insert[T any](ctx context.Context, s *Store, table string, columns []column[T], rows [][]T, n int) error {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.name
+	}
+	batch, err := s.conn.PrepareBatch(ctx, fmt.Sprintf("INSERT INTO %s (%s)", table, strings.Join(names, ", ")))
+	if err != nil {
+		return fmt.Errorf("prepare insert into %s: %w", table, err)
+	}
+	for i, c := range columns {
+		if err := batch.Column(i).Append(c.values(rows, n)); err != nil {
+			_ = batch.Abort()
+			return fmt.Errorf("encode %s.%s: %w", table, c.name, err)
+		}
+	}
+	if err := batch.Send(); err != nil {
+		return fmt.Errorf("insert %d rows into %s: %w", n, table, err)
+	}
+	return nil
+}
+
+var crawlColumns = []column[observation.Crawl]{
+	field("network", func(c *observation.Crawl) string { return c.Network }),
+	field("crawl_id", func(c *observation.Crawl) uuid.UUID { return uuid.UUID(c.ID) }),
+	field("vantage", func(c *observation.Crawl) string { return c.Vantage }),
+	field("scope", func(c *observation.Crawl) string { return c.Scope }),
+	field("started_at", func(c *observation.Crawl) time.Time { return instant(c.StartedAt) }),
+	field("ended_at", func(c *observation.Crawl) *time.Time { return endOf(c) }),
+	field("state", func(c *observation.Crawl) string { return string(c.State) }),
+	field("discovered", func(c *observation.Crawl) uint64 { return c.Discovered }),
+	field("reachable", func(c *observation.Crawl) uint64 { return c.Reachable }),
+	field("queries", func(c *observation.Crawl) uint64 { return c.Queries }),
+	field("software", func(c *observation.Crawl) string { return c.Software }),
+	field("settings", func(c *observation.Crawl) string { return c.Settings }),
+	field("notes", func(c *observation.Crawl) []string { return c.Notes }),
+}
+
+var visitColumns = []column[observation.Visit]{
+	field("network", func(v *observation.Visit) string { return v.Network }),
+	field("crawl_id", func(v *observation.Visit) uuid.UUID { return uuid.UUID(v.CrawlID) }),
+	field("number", func(v *observation.Visit) uint32 { return v.Number }),
+	field("visited_at", func(v *observation.Visit) time.Time { return instant(v.VisitedAt) }),
+	field("peer_id", func(v *observation.Visit) string { return v.PeerID }),
+	field("address", func(v *observation.Visit) netip.Addr { return address(v.Address) }),
+	field("port", func(v *observation.Visit) uint16 { return v.Address.Port() }),
+	field("addresses", func(v *observation.Visit) []string { return v.Addresses }),
+	field("outcome", func(v *observation.Visit) string { return string(v.Outcome) }),
+	field("detail", func(v *observation.Visit) string { return v.Detail }),
+	field("agent", func(v *observation.Visit) string { return v.Agent }),
+	field("protocols", func(v *observation.Visit) []string { return v.Protocols }),
+	field("rtt_ms", func(v *observation.Visit) *float32 { return milliseconds(v.RTT) }),
+	field("neighbours", func(v *observation.Visit) uint32 { return v.Neighbours }),
+	field("partial", func(v *observation.Visit) uint8 { return flag(v.Partial) }),
+	field("queries", func(v *observation.Visit) uint32 { return v.Queries }),
+	field("prefix", func(v *observation.Visit) string { return prefix(v.Facts.Prefix) }),
+	field("asn", func(v *observation.Visit) uint32 { return v.Facts.ASN }),
+	field("organisation", func(v *observation.Visit) string { return v.Facts.Organisation }),
+	field("country", func(v *observation.Visit) string { return v.Facts.Country }),
+	field("hosting", func(v *observation.Visit) string { return hosting(v.Facts.Hosting) }),
+	field("facts_source", func(v *observation.Visit) string { return v.Facts.Source }),
+	field("facts_date", func(v *observation.Visit) time.Time { return instant(v.Facts.Date) }),
+}
+
+var edgeColumns = []column[observation.Edge]{
+	field("network", func(e *observation.Edge) string { return e.Network }),
+	field("crawl_id", func(e *observation.Edge) uuid.UUID { return uuid.UUID(e.CrawlID) }),
+	field("started_at", func(e *observation.Edge) time.Time { return startOf(e.CrawlID) }),
+	field("peer", func(e *observation.Edge) uint32 { return e.Peer }),
+	field("neighbours", func(e *observation.Edge) []uint32 { return e.Neighbours }),
+	field("partial", func(e *observation.Edge) uint8 { return flag(e.Partial) }),
+}
+
+var probeColumns = []column[observation.Probe]{
+	field("network", func(p *observation.Probe) string { return p.Network }),
+	field("peer_id", func(p *observation.Probe) string { return p.PeerID }),
+	field("address", func(p *observation.Probe) netip.Addr { return address(p.Address) }),
+	field("port", func(p *observation.Probe) uint16 { return p.Address.Port() }),
+	field("probed_at", func(p *observation.Probe) time.Time { return instant(p.ProbedAt) }),
+	field("outcome", func(p *observation.Probe) string { return string(p.Outcome) }),
+	field("rtt_ms", func(p *observation.Probe) *float32 { return milliseconds(p.RTT) }),
+	field("control_ok", func(p *observation.Probe) uint8 { return flag(p.ControlOK) }),
+}
+
+// instant keeps t within what the columns can hold: the zero time becomes
+// 1970-01-01.
+func instant(t time.Time) time.Time {
+	if t.Year() < 1970 || t.Year() > 2105 { // Date ends in 2149, DateTime in 2106
+		return time.Unix(0, 0).UTC()
+	}
+	return t.UTC()
+}
+
+func endOf(c *observation.Crawl) *time.Time {
+	if c.EndedAt.IsZero() {
+		return nil
+	}
+	t := instant(c.EndedAt)
+	return &t
+}
+
+// startOf reads the time in a UUID version 7, and gives 1970-01-01 for others.
+func startOf(id observation.CrawlID) time.Time {
+	if id[6]>>4 != 7 {
+		return time.Unix(0, 0).UTC()
+	}
+	ms := uint64(binary.BigEndian.Uint16(id[0:]))<<32 | uint64(binary.BigEndian.Uint32(id[2:]))
+	return instant(time.UnixMilli(int64(ms)))
+}
+
+// address drops the zone, which means nothing elsewhere.
+func address(a netip.AddrPort) netip.Addr { return a.Addr().WithZone("") }
+
+func milliseconds(d time.Duration) *float32 {
+	if d <= 0 {
+		return nil
+	}
+	ms := float32(float64(d) / float64(time.Millisecond))
+	return &ms
+}
+
+func flag(b bool) uint8 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func prefix(p netip.Prefix) string {
+	if !p.IsValid() {
+		return ""
+	}
+	return p.String()
+}
+
+func hosting(h observation.Hosting) string {
+	if h == "" {
+		h = observation.HostingUnknown
+	}
+	return string(h)
+}

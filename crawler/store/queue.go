@@ -1,0 +1,105 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+// queue holds rows of one table between the one who saw them and the writer.
+// It keeps the slices that it is given, and at most limit rows.
+type queue[T any] struct {
+	table   string
+	columns []column[T]
+	limit   int
+
+	mu      sync.Mutex
+	rows    [][]T
+	count   int
+	lastErr error         // of the latest insert, nil once one succeeded
+	room    chan struct{} // closed and replaced when an insert has ended
+}
+
+func newQueue[T any](table string, columns []column[T], limit int) *queue[T] {
+	return &queue[T]{table: table, columns: columns, limit: limit, room: make(chan struct{})}
+}
+
+// put takes over rows and returns how many now wait. While the queue is full
+// it blocks; when it is full because the store takes nothing, it gives back
+// the store's error and has not taken rows.
+func (q *queue[T]) put(ctx context.Context, rows []T) (waiting int, err error) {
+	for {
+		q.mu.Lock()
+		if q.count == 0 || q.count+len(rows) <= q.limit {
+			q.rows = append(q.rows, rows)
+			q.count += len(rows)
+			waiting = q.count
+			q.mu.Unlock()
+			return waiting, nil
+		}
+		room, lastErr := q.room, q.lastErr
+		q.mu.Unlock()
+		if lastErr != nil {
+			return 0, fmt.Errorf("store takes no rows: %w", lastErr)
+		}
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+}
+
+// head returns the first rows, n at most, and leaves them in the queue.
+func (q *queue[T]) head(n int) (rows [][]T, count int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, some := range q.rows {
+		some = some[:min(len(some), n-count)]
+		rows, count = append(rows, some), count+len(some)
+		if count == n {
+			break
+		}
+	}
+	return rows, count
+}
+
+// drop removes the first n rows, which are stored.
+func (q *queue[T]) drop(n int) {
+	q.count -= n
+	for n > 0 {
+		if some := q.rows[0]; len(some) > n {
+			q.rows[0], n = some[n:], 0
+		} else {
+			q.rows[0] = nil
+			q.rows, n = q.rows[1:], n-len(some)
+		}
+	}
+}
+
+// flush inserts what the queue held when it was called, in batches. Rows that
+// could not be inserted stay. Only one flush may run at a time.
+func (q *queue[T]) flush(ctx context.Context, s *Store) error {
+	q.mu.Lock()
+	left := q.count
+	q.mu.Unlock()
+	for left > 0 {
+		rows, n := q.head(min(left, s.opt.BatchRows))
+		err := insert(ctx, s, q.table, q.columns, rows, n)
+		q.mu.Lock()
+		if err == nil {
+			q.drop(n)
+		}
+		if ctx.Err() == nil || err == nil { // being told to stop is no trouble of the store
+			q.lastErr = err
+		}
+		close(q.room)
+		q.room = make(chan struct{})
+		q.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		left -= n
+	}
+	return nil
+}

@@ -1,0 +1,192 @@
+// Package store keeps the record: crawls, visits, edges and probes, in
+// ClickHouse, be it a server or the engine embedded in this process. Both are
+// reached through the same client and hold the same schema; see migrations.
+//
+// A [Store] takes rows at least once. Every row has an identity, and the views
+// that readers use show each exactly once.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"canopy/crawler/observation"
+	"canopy/crawler/store/chdb"
+)
+
+// Errors that a caller may want to tell apart.
+var (
+	ErrNoTables    = errors.New("store has no tables: run `canopy store migrate` or a crawl first")
+	ErrOldSchema   = errors.New("store has an older schema: run `canopy store migrate`")
+	ErrNewerSchema = errors.New("store has a newer schema than this program knows: upgrade canopy")
+	ErrOldServer   = errors.New("ClickHouse is too old: Canopy needs 23.8 or later")
+)
+
+// Options are optional; the zero value means the defaults that it names.
+type Options struct {
+	Logger     *slog.Logger  // nothing is logged without one
+	ReadOnly   bool          // DB refuses statements that change anything
+	BatchRows  int           // rows of one insert at most, default 100,000
+	FlushEvery time.Duration // longest wait of a row in memory, default 1 s
+	MaxPending int           // rows of one table in memory, default 400,000
+}
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.BatchRows <= 0 {
+		o.BatchRows = 100_000
+	}
+	if o.FlushEvery <= 0 {
+		o.FlushEvery = time.Second
+	}
+	if o.MaxPending <= 0 {
+		o.MaxPending = 400_000
+	}
+	return o
+}
+
+// Store is one open record. Its methods may be called from several goroutines.
+type Store struct {
+	opt    Options
+	target *target
+	engine *chdb.Engine // nil for a server
+	admin  driver.Conn  // without a database, which may not exist yet
+	conn   driver.Conn  // for writing
+	db     *sql.DB      // for reading
+
+	version string // of the engine
+
+	writing chan struct{} // holds one token: who has it may insert
+	visits  *queue[observation.Visit]
+	edges   *queue[observation.Edge]
+	probes  *queue[observation.Probe]
+	tallies tallies
+
+	start sync.Once
+	wake  chan struct{}
+	stop  context.CancelFunc
+	done  chan struct{} // closed when the background writer has ended
+}
+
+// Open reaches the store at url:
+//
+//	chdb:DIR[?database=NAME]                    the engine embedded in this process
+//	clickhouse://user:pass@host:9000/db         a server's native protocol
+//	http://user:pass@host:8123/db, https://...  a server's HTTP interface
+//
+// The database is "canopy" unless url names another. Open refuses engines
+// before 23.8 ([ErrOldServer]) and stores with a schema of the future
+// ([ErrNewerSchema]). It changes nothing in the store; see [Store.Migrate] and
+// [Store.Ready]. No error tells a password.
+func Open(ctx context.Context, url string, opt Options) (*Store, error) {
+	t, err := parseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{opt: opt.withDefaults(), target: t, writing: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
+	s.visits = newQueue("visits_log", visitColumns, s.opt.MaxPending)
+	s.edges = newQueue("edges_log", edgeColumns, s.opt.MaxPending)
+	s.probes = newQueue("probes_log", probeColumns, s.opt.MaxPending)
+	s.writing <- struct{}{}
+	if err := s.connect(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) connect(ctx context.Context) (err error) {
+	if s.target.dir != "" {
+		if s.engine, err = chdb.Open(s.target.dir); err != nil {
+			return fmt.Errorf("open store %s: %w", s.target.name, err)
+		}
+		s.target.options.TransportFunc = func(*http.Transport) (http.RoundTripper, error) { return s.engine, nil }
+	}
+	// The version comes first: old servers refuse what comes next, or hang.
+	if s.version, err = s.askVersion(ctx); err != nil {
+		return fmt.Errorf("open store %s: %w", s.target.name, err)
+	}
+	if err := checkVersion(s.version); err != nil {
+		return fmt.Errorf("open store %s: %w", s.target.name, err)
+	}
+	if err := s.openClients(); err != nil {
+		return fmt.Errorf("open store %s: %w", s.target.name, err)
+	}
+	have, err := s.schemaVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("open store %s: %w", s.target.name, err)
+	}
+	if latest := latestVersion(migrationFiles); have > latest {
+		return fmt.Errorf("open store %s: %w (store %d, program %d)", s.target.name, ErrNewerSchema, have, latest)
+	}
+	return nil
+}
+
+func (s *Store) openClients() (err error) {
+	if s.admin, err = clickhouse.Open(s.target.withDatabase("")); err != nil {
+		return err
+	}
+	if s.conn, err = clickhouse.Open(s.target.withDatabase(s.target.database)); err != nil {
+		return err
+	}
+	reading := s.target.withDatabase(s.target.database)
+	if s.opt.ReadOnly {
+		reading.Settings["readonly"] = 2
+	}
+	s.db = clickhouse.OpenDB(reading)
+	return nil
+}
+
+// DB reads the store. Named arguments are written @name in a query and given
+// as sql.Named.
+func (s *Store) DB() *sql.DB { return s.db }
+
+// Ready says whether the store holds the tables of this program's schema, and
+// returns [ErrNoTables] or [ErrOldSchema] with the way out otherwise.
+func (s *Store) Ready(ctx context.Context) error {
+	have, err := s.schemaVersion(ctx)
+	switch {
+	case err != nil:
+		return err
+	case have == 0:
+		return ErrNoTables
+	case have < latestVersion(migrationFiles):
+		return ErrOldSchema
+	}
+	return nil
+}
+
+// Close writes what is still in memory and lets go of the store, and of the
+// lock on an embedded one. An error means that rows are lost.
+func (s *Store) Close() error {
+	var errs []error
+	if s.done != nil {
+		s.stop()
+		<-s.done
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		errs = append(errs, s.Flush(ctx))
+	}
+	for _, c := range []driver.Conn{s.conn, s.admin} {
+		if c != nil {
+			errs = append(errs, c.Close())
+		}
+	}
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	if s.engine != nil {
+		errs = append(errs, s.engine.Close())
+	}
+	return errors.Join(errs...)
+}
