@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -136,8 +135,11 @@ func (s *IPFS) Await(ctx context.Context, done func([]IPFSNode) bool) error {
 	for !done(s.Nodes()) {
 		select {
 		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("wait for IPFS swarm: %w: %s", context.Cause(ctx), describe(s.Nodes())), s.procs.ended())
+			return fmt.Errorf("wait for IPFS swarm: %w: %s", context.Cause(ctx), describe(s.Nodes()))
 		case <-poll.C:
+		}
+		if err := s.procs.ended(); err != nil {
+			return err
 		}
 	}
 	return nil
