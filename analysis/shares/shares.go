@@ -11,14 +11,13 @@
 package shares
 
 import (
-	"errors"
 	"fmt"
 
 	"canopy/analysis"
 )
 
 // Method says in one sentence how [Sample.Share] computes.
-const Method = "mean over crawls of the share of reachable peers; Wilson interval on the effective sample size " +
+const Method = "mean over crawls of the share in each; Wilson interval on the effective sample size " +
 	"p(1-p)/(variance over peers as clusters + variance between crawls); every peer of a complete crawl is counted, " +
 	"so the interval says how other moments and other peers of the same process would differ"
 
@@ -35,22 +34,55 @@ type Group struct {
 	Squares float64 // sum of a² over its peers
 }
 
-// Sample is all reachable peers of several crawls of one network.
+// Sample is all peers of several crawls of one network that are counted.
 type Sample struct {
+	of     string
 	totals []int // reachable peers of each crawl
 	groups []Group
 	peers  int
 	weight float64 // of all groups: the number of crawls with a peer
 }
 
+// Counted makes groups from counts by crawl alone, counts[i][t] of group i in
+// crawl t, where it is not known who came again. It takes the peers of all
+// crawls for the same, which gives the widest interval; the number of peers is
+// that of the largest crawl.
+func Counted(counts [][]int) []Group {
+	totals := map[int]int{}
+	for _, group := range counts {
+		for t, n := range group {
+			totals[t] += n
+		}
+	}
+	always := 0.0 // weight of a peer that is in every crawl
+	for _, n := range totals {
+		if n > 0 {
+			always += 1 / float64(n)
+		}
+	}
+	groups := make([]Group, len(counts))
+	for i, group := range counts {
+		g := Group{Counts: group}
+		for t, n := range group {
+			if totals[t] > 0 {
+				g.Weight += float64(n) / float64(totals[t])
+			}
+			g.Peers = max(g.Peers, n)
+		}
+		g.Squares = g.Weight * always
+		groups[i] = g
+	}
+	return groups
+}
+
 // Class says whether a group, by its position in the sample, is in a class.
 type Class func(group int) bool
 
-// NewSample takes groups that together hold each reachable peer of each crawl
-// once. It returns an error if a group has another number of crawls than the
-// first, or if no peer was reachable.
-func NewSample(groups []Group) (*Sample, error) {
-	s := &Sample{groups: groups}
+// NewSample takes groups that together hold each peer of each crawl once; of
+// names what is counted, such as "reachable peers". It returns an error if a
+// group has another number of crawls than the first, or if there is no peer.
+func NewSample(of string, groups []Group) (*Sample, error) {
+	s := &Sample{of: of, groups: groups}
 	for i, g := range groups {
 		if i == 0 {
 			s.totals = make([]int, len(g.Counts))
@@ -65,7 +97,7 @@ func NewSample(groups []Group) (*Sample, error) {
 		s.weight += g.Weight
 	}
 	if s.weight <= 0 || s.Mean() <= 0 {
-		return nil, errors.New("sample shares: no reachable peer")
+		return nil, fmt.Errorf("sample shares: there are no %s", of)
 	}
 	return s, nil
 }
@@ -106,8 +138,8 @@ func (s *Sample) EffectivePeers() float64 {
 // Share estimates the share of a class among reachable peers.
 func (s *Sample) Share(in Class) analysis.Estimate {
 	e := analysis.Estimate{
-		Unit: "share of reachable peers, mean of snapshots", Level: level,
-		N: s.peers, NUnit: fmt.Sprintf("reachable peers in %s", crawls(len(s.totals))), Method: Method,
+		Unit: "share of " + s.of + ", mean of snapshots", Level: level,
+		N: s.peers, NUnit: fmt.Sprintf("%s in %s", s.of, crawls(len(s.totals))), Method: Method,
 	}
 	var weight float64
 	for i, g := range s.groups {
@@ -185,7 +217,7 @@ func (s *Sample) counts(in Class) []int {
 func (s *Sample) Trend(in Class) []analysis.Estimate {
 	trend := make([]analysis.Estimate, len(s.totals))
 	for t, k := range s.counts(in) {
-		trend[t] = Proportion(k, s.totals[t], "share of reachable peers of one crawl", "reachable peers")
+		trend[t] = Proportion(k, s.totals[t], "share of "+s.of+" of one crawl", s.of)
 	}
 	return trend
 }

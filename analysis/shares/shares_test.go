@@ -66,7 +66,7 @@ func grouped(seen [][]bool) []Group {
 // p = (2/4 + 1/2) / 2 = 1/2. a = 3/4, 3/4, 1/4, 1/4. Over peers: (2*9/16 + 2*1/16) / 4 / 4 = 5/64; between crawls: 0.
 // Effective size: 1/4 / (5/64) = 3.2.
 func TestShareByHand(t *testing.T) {
-	s, err := NewSample(grouped([][]bool{{true, true}, {true, true}, {true, false}, {true, false}}))
+	s, err := NewSample("reachable peers", grouped([][]bool{{true, true}, {true, true}, {true, false}, {true, false}}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestShareByHand(t *testing.T) {
 }
 
 func TestShareOfNothingAndOfAll(t *testing.T) {
-	s, err := NewSample(grouped([][]bool{{true}, {true}, {true}}))
+	s, err := NewSample("reachable peers", grouped([][]bool{{true}, {true}, {true}}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,20 +101,20 @@ func TestShareOfNothingAndOfAll(t *testing.T) {
 }
 
 func TestSampleRefusesWhatItCannotCount(t *testing.T) {
-	if _, err := NewSample(nil); err == nil {
+	if _, err := NewSample("peers", nil); err == nil {
 		t.Error("a sample of nobody was taken")
 	}
-	if _, err := NewSample([]Group{{Counts: []int{0}}}); err == nil {
+	if _, err := NewSample("peers", []Group{{Counts: []int{0}}}); err == nil {
 		t.Error("a sample without a reachable peer was taken")
 	}
-	if _, err := NewSample([]Group{{Counts: []int{1}, Weight: 1}, {Counts: []int{1, 2}, Weight: 1}}); err == nil {
+	if _, err := NewSample("peers", []Group{{Counts: []int{1}, Weight: 1}, {Counts: []int{1, 2}, Weight: 1}}); err == nil {
 		t.Error("groups of different lengths were taken")
 	}
 }
 
 // A crawl in which nobody answered has no shares; it must not pull others to zero.
 func TestEmptyCrawlIsLeftOut(t *testing.T) {
-	s, err := NewSample(grouped([][]bool{{true, false}, {true, false}}))
+	s, err := NewSample("reachable peers", grouped([][]bool{{true, false}, {true, false}}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,8 +124,24 @@ func TestEmptyCrawlIsLeftOut(t *testing.T) {
 	}
 }
 
+// The same peers in each of two crawls say as much as one crawl of them.
+func TestCountsWithoutIdentities(t *testing.T) {
+	s, err := NewSample("visited peers", Counted([][]int{{30, 30}, {70, 70}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := s.Share(func(i int) bool { return i == 0 })
+	lower, upper := Wilson(0.3, 100)
+	near(t, "share", e.Value, 0.3, 1e-12)
+	near(t, "lower", e.Lower, lower, 1e-9)
+	near(t, "upper", e.Upper, upper, 1e-9)
+	if e.N != 100 || e.NUnit != "visited peers in 2 crawls" {
+		t.Errorf("n = %d %s", e.N, e.NUnit)
+	}
+}
+
 func TestBoundsHoldTheShare(t *testing.T) {
-	s, err := NewSample(grouped([][]bool{{true}, {true}, {true}, {true}}))
+	s, err := NewSample("reachable peers", grouped([][]bool{{true}, {true}, {true}, {true}}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +167,7 @@ func TestIntervalCoversPlannedShare(t *testing.T) {
 				seen[i][t] = rng.Float64() < up
 			}
 		}
-		s, err := NewSample(grouped(seen))
+		s, err := NewSample("reachable peers", grouped(seen))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,100 @@
+// Package page writes a report as one HTML file that needs nothing else: its
+// figures are inline SVG, it has no script, and its content security policy
+// forbids every request. It knows sections, tables and figures, not what they
+// are about. Every string but a figure's SVG is escaped.
+package page
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"time"
+)
+
+// Document is one page.
+type Document struct {
+	Title     string
+	Lead      string // one or two sentences below the title
+	Banner    string // warning that must not be overlooked, empty for none
+	Headlines []Headline
+	Sections  []Section // each with its entry in the contents
+	Generated time.Time
+	Software  string
+}
+
+// Headline is the answer for one network.
+type Headline struct {
+	Subject  string // name of the network
+	Sentence string // the finding with its bound
+	Detail   string // the cell, n and interval
+	Target   string // ID of the section that tells more
+}
+
+// Section is a part of the page. Sections below it have no entry in the
+// contents.
+type Section struct {
+	ID       string // unique in the page
+	Heading  string
+	Blocks   []Block
+	Sections []Section
+}
+
+// Block is one piece of a section: the first of its fields that is set.
+type Block struct {
+	Text   string
+	Notice string // a paragraph that warns
+	List   []string
+	Terms  []Term
+	Table  *Table
+	Figure *Figure
+}
+
+// Term is a name and what it means or measures.
+type Term struct{ Name, Meaning string }
+
+// Table has a row header in its first column.
+type Table struct {
+	Caption string
+	Head    []string
+	Numeric []bool // columns set to the right
+	Rows    [][]string
+}
+
+// Figure is a chart as inline SVG, for a wide page and for a phone.
+type Figure struct {
+	ID           string // unique in the page
+	Title        string
+	Caption      string
+	Wide, Narrow []byte // SVG elements, trusted
+	PNG, SVG     string // file names beside the page
+}
+
+//go:embed page.html
+var source string
+
+//go:embed page.css
+var style string
+
+var page = template.Must(template.New("page").Funcs(template.FuncMap{
+	"style":   func() template.CSS { return template.CSS(style) },
+	"trusted": func(svg []byte) template.HTML { return template.HTML(svg) },
+	"date":    func(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") },
+	"numeric": func(t *Table, column int) bool { return column < len(t.Numeric) && t.Numeric[column] },
+	"deeper":  func(level int) int { return level + 1 },
+	"at":      func(level int, s Section) leveled { return leveled{s, level} },
+}).Parse(source))
+
+// leveled is a section and the level of its heading, 2 or 3.
+type leveled struct {
+	Section
+	Level int
+}
+
+// Write writes the page.
+func Write(w io.Writer, d Document) error {
+	if err := page.Execute(w, d); err != nil {
+		return fmt.Errorf("write page: %w", err)
+	}
+	return nil
+}
