@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"canopy/crawler/address"
+	"canopy/crawler/store"
+)
+
+// app holds what every command shares: the settings of all commands, and the
+// parts that they open.
+type app struct {
+	stdout, stderr io.Writer
+
+	config   string
+	storeURL string
+	dataDir  string
+	json     bool
+	logLevel string
+
+	logger   *slog.Logger
+	progress *progressPrinter
+}
+
+// validate checks the settings that all commands share.
+func (a *app) validate() error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(a.logLevel)); err != nil {
+		return usagef("--log %s: want debug, info, warn or error", a.logLevel)
+	}
+	a.logger = slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+	a.progress = newProgress(a.stderr, a.json)
+	return nil
+}
+
+// openData opens the address data sets. None at all is no error: the table
+// then warns that nothing is known.
+func (a *app) openData() (*address.Table, error) {
+	dir := a.dataDir
+	if dir == "" {
+		dir = address.Find()
+	}
+	table, err := address.Open(dir, address.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("open address data: %w", err)
+	}
+	return table, nil
+}
+
+// openStore opens the record as it is.
+func (a *app) openStore(ctx context.Context, o store.Options) (*store.Store, error) {
+	o.Logger = a.logger
+	s, err := store.Open(ctx, a.storeURL, o)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	return s, nil
+}
+
+// openRecord opens the record for writing and brings its schema up to date.
+func (a *app) openRecord(ctx context.Context) (*store.Store, error) {
+	s, err := a.openStore(ctx, store.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Migrate(ctx); err != nil {
+		a.close("store", s.Close)
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	return s, nil
+}
+
+// close reports what can't be returned any more.
+func (a *app) close(what string, closer func() error) {
+	if err := closer(); err != nil {
+		a.logger.Error("close "+what, "error", err)
+	}
+}
+
+func (a *app) printJSON(v any) error {
+	enc := json.NewEncoder(a.stdout)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("write output: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"canopy/crawler"
+	"canopy/crawler/address"
+	"canopy/crawler/observation"
+)
+
+// crawlOptions are the settings of one crawl that all networks share, and
+// those of single networks, which only their own flags can set.
+type crawlOptions struct {
+	bootstrap []string
+	vantage   string
+	contact   string
+	local     bool
+	edges     bool
+	rate      float64
+	deadline  time.Duration
+	maxPeers  int
+	optOut    string
+	visits    string
+
+	bind     []string // mainline: local addresses to send from
+	protocol string   // ipfs: DHT protocol ID
+	pace     crawler.Pace
+}
+
+const crawlLong = `Walk a network until nobody new is named, and keep every visit in the store.
+
+Ctrl-C, or --deadline, cuts a crawl short: what was seen is stored and the crawl is
+marked. A second Ctrl-C ends the program at once.
+
+A crawl of a public network talks to strangers. Only crawl where you may, name
+yourself, keep to the default pace, and honour the wishes of those who opt out
+(--opt-out FILE: addresses and prefixes, one a line).`
+
+func newCrawl(a *app) *cobra.Command {
+	var commands []*cobra.Command
+	for _, n := range networks {
+		commands = append(commands, newCrawlNetwork(a, n))
+	}
+	return group("crawl", "Walk one network once, into the store", crawlLong, commands...)
+}
+
+func newCrawlNetwork(a *app, n network) *cobra.Command {
+	o := crawlOptions{pace: crawler.DefaultPace()}
+	cmd := &cobra.Command{
+		Use: n.name, Short: "Walk the " + n.title, Long: crawlLong, Example: n.example, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runCrawl(cmd.Context(), n, o) },
+	}
+	flags := cmd.Flags()
+	flags.StringSliceVar(&o.bootstrap, "bootstrap", nil, "entry `points` instead of the network's own, separated by commas: "+n.bootstrapForm)
+	flags.StringVar(&o.vantage, "vantage", "", "your `name` for the place that you look from, kept with the crawl")
+	flags.StringVar(&o.contact, "contact", "", "`URL` or mail address where people reach you; kept with the crawl, and told to peers where the protocol can")
+	flags.BoolVar(&o.local, "local", false, "allow loopback and private addresses; without it they are never contacted")
+	flags.BoolVar(&o.edges, "edges", false, "read whole routing tables and keep who named whom")
+	flags.Float64Var(&o.rate, "rate", o.pace.Global.PerSecond, "queries per `second` in all")
+	flags.DurationVar(&o.deadline, "deadline", 0, "cut the crawl short after this `time`, such as 2h (0: never)")
+	flags.IntVar(&o.maxPeers, "max-peers", 0, "bound of the frontier, in `peers` (default 50 million, about 8 GiB)")
+	flags.StringVar(&o.optOut, "opt-out", "", "`file` with addresses and prefixes that are never contacted")
+	flags.StringVar(&o.visits, "visits", "", "also write every visit to `FILE` as a JSON line")
+	if n.flags != nil {
+		n.flags(flags, &o)
+	}
+	return cmd
+}
+
+func (a *app) runCrawl(ctx context.Context, n network, o crawlOptions) error {
+	if o.rate <= 0 {
+		return usagef("crawl %s: --rate must be above 0", n.name)
+	}
+	o.pace.Global.PerSecond = o.rate
+	facts, err := a.openData()
+	if err != nil {
+		return err
+	}
+	record, err := a.openRecord(ctx)
+	if err != nil {
+		return err
+	}
+	defer a.close("store", record.Close)
+	crawl, err := a.crawlInto(ctx, n, o, record, facts)
+	if err != nil {
+		return err
+	}
+	if err := a.printCrawl(crawl, n); err != nil {
+		return err
+	}
+	return verdict(crawl)
+}
+
+// crawlInto runs one crawl with the given facts into sink; the demo does the
+// same as the crawl command.
+func (a *app) crawlInto(ctx context.Context, n network, o crawlOptions, sink crawler.Sink, facts *address.Table) (observation.Crawl, error) {
+	policy := crawler.Policy{Local: o.local}
+	if o.optOut != "" {
+		f, err := os.Open(o.optOut)
+		if err != nil {
+			return observation.Crawl{}, readable("opt-out list", o.optOut, err)
+		}
+		defer a.close("opt-out list", f.Close)
+		if policy.OptOut, err = crawler.ReadOptOut(f); err != nil {
+			return observation.Crawl{}, usageError{err}
+		}
+	}
+	if o.visits != "" {
+		file, err := newVisitsFile(o.visits, sink)
+		if err != nil {
+			return observation.Crawl{}, err
+		}
+		sink = file
+	}
+	scope := observation.ScopeGlobal
+	if o.local { // special addresses are lifted out of the pace that protects strangers
+		scope = observation.ScopeLocal
+		o.pace.PerPrefix, o.pace.Global = crawler.Rate{}, crawler.Rate{PerSecond: o.rate, Burst: 500}
+	}
+	defer a.progress.done(n.name)
+	return n.crawl(ctx, walk{
+		options: o, allow: policy.Allow, pacer: crawler.NewPacer(o.pace), logger: a.logger,
+	}, sink, crawler.Options{
+		Vantage: o.vantage, Scope: scope, Software: software(), Deadline: o.deadline, MaxPeers: o.maxPeers, Edges: o.edges,
+		Facts: facts, Notes: facts.Warnings(), Progress: a.progress.show, Logger: a.logger,
+		Settings: map[string]any{"pace": o.pace, "bootstrap": o.bootstrap, "local": o.local, "contact": o.contact},
+	})
+}
+
+func (a *app) printCrawl(c observation.Crawl, n network) error {
+	if a.json {
+		return a.printJSON(c)
+	}
+	took := c.EndedAt.Sub(c.StartedAt).Round(100 * time.Millisecond)
+	share := 0.0
+	if c.Discovered > 0 {
+		share = 100 * float64(c.Reachable) / float64(c.Discovered)
+	}
+	fmt.Fprintf(a.stdout, "%s: crawl %s %s in %s: %s peers discovered, %s reachable (%.0f %%), %s queries.\n",
+		n.title, c.ID, c.State, took, count(c.Discovered), count(c.Reachable), share, count(c.Queries))
+	for _, note := range c.Notes {
+		fmt.Fprintln(a.stdout, "  note:", note)
+	}
+	return nil
+}
+
+// verdict is the exit code of a crawl that was kept.
+func verdict(c observation.Crawl) error {
+	if c.State == observation.Complete {
+		return nil
+	}
+	reason := string(c.State)
+	if len(c.Notes) > 0 {
+		reason = c.Notes[len(c.Notes)-1]
+	}
+	return degradedError{fmt.Sprintf("crawl %s: %s", c.ID, reason)}
+}

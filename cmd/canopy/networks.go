@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"canopy/crawler"
+	"canopy/crawler/observation"
+	"canopy/crawler/testnet"
+)
+
+// network is all that the commands know of one network. A third network is one
+// more line in networks.
+type network struct {
+	name, title   string
+	bootstrapForm string // of --bootstrap, for people
+	example       string
+	flags         func(*pflag.FlagSet, *crawlOptions) // flags of its own, may be nil
+	crawl         func(context.Context, walk, crawler.Sink, crawler.Options) (observation.Crawl, error)
+
+	population testnet.Population
+	demo       testnet.Size // of the demo, and of a test network unless flags say otherwise
+	start      func(context.Context, *testnet.Plan, *slog.Logger) (localNetwork, error)
+}
+
+// networks are all networks that Canopy knows.
+var networks = []network{mainlineNetwork, ipfsNetwork}
+
+// walk is what a walker is made from.
+type walk struct {
+	options crawlOptions
+	allow   func(netip.Addr) bool
+	pacer   *crawler.Pacer
+	logger  *slog.Logger
+}
+
+// localNetwork is a planned network that runs on loopback.
+type localNetwork interface {
+	Bootstrap() []string
+	// Advance brings the network to its plan at virtual time t.
+	Advance(ctx context.Context, t time.Duration) error
+	Truth() testnet.Truth
+	Close() error
+}

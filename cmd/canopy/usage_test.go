@@ -1,0 +1,126 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestWrongUsageIsNamedAndExitsWithTwo(t *testing.T) {
+	for name, test := range map[string]struct {
+		args  []string
+		words []string
+	}{
+		"command":        {[]string{"crawll"}, []string{`"crawll"`, "crawl", "report"}},
+		"network":        {[]string{"crawl", "gnutella"}, []string{`"gnutella"`, "mainline", "ipfs"}},
+		"flag":           {[]string{"crawl", "ipfs", "--bootstap", "x"}, []string{"--bootstap", "--help"}},
+		"number":         {[]string{"crawl", "mainline", "--rate", "fast"}, []string{"rate", "fast"}},
+		"negative rate":  {[]string{"crawl", "mainline", "--rate", "-1"}, []string{"--rate"}},
+		"duration":       {[]string{"crawl", "ipfs", "--deadline", "soon"}, []string{"deadline", "soon"}},
+		"argument":       {[]string{"report", "october"}, []string{"october"}},
+		"no query":       {[]string{"store", "sql"}, []string{"arg"}},
+		"day":            {[]string{"report", "--from", "yesterday"}, []string{"--from", "yesterday", "2026-10-01"}},
+		"reversed":       {[]string{"report", "--from", "2026-10-02", "--to", "2026-10-01"}, []string{"not before"}},
+		"log level":      {[]string{"version", "--log", "loud"}, []string{"loud", "debug"}},
+		"store":          {[]string{"store", "status", "--store", "mysql://db"}, []string{"mysql", "chdb:"}},
+		"bootstrap":      {[]string{"crawl", "mainline", "--local", "--bootstrap", "nonsense"}, []string{"nonsense", "host:port"}},
+		"multiaddr":      {[]string{"crawl", "ipfs", "--local", "--bootstrap", "nonsense"}, []string{"nonsense"}},
+		"demo's crawls":  {[]string{"demo", "--crawls", "0"}, []string{"--crawls"}},
+		"opt-out list":   {[]string{"crawl", "ipfs", "--opt-out", "no-such-list"}, []string{"no-such-list"}},
+		"missing config": {[]string{"version", "--config", "no-such.yaml"}, []string{"no-such.yaml"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if !strings.Contains(strings.Join(test.args, " "), "--store") && test.args[0] != "demo" {
+				test.args = append(test.args, "--store", "chdb:"+t.TempDir())
+			}
+			oneClearLine(t, canopy(t, test.args...), exitUsage, test.words...)
+		})
+	}
+}
+
+func TestConfigurationMistakesNameLineAndKey(t *testing.T) {
+	for name, test := range map[string]struct {
+		yaml  string
+		words []string
+	}{
+		"unknown key":     {"store: chdb:x\ncrawl:\n  mainline:\n    rat: 5\n", []string{":4:", `"rat"`, "canopy crawl mainline"}},
+		"unknown command": {"store: chdb:x\ncrawll: {}\n", []string{":2:", `"crawll"`}},
+		"wrong type":      {"crawl:\n  ipfs:\n    rate: fast\n", []string{":3:", "rate", "fast"}},
+		"list for one":    {"store: [a, b]\n", []string{":1:", "store", "list"}},
+		"mapping for one": {"store:\n  a: b\n", []string{":1:", "store"}},
+		"not YAML":        {"store: [unclosed\n", []string{"config.yaml"}},
+		"not a mapping":   {"- a\n- b\n", []string{":1:", "name: value"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := write(t, "config.yaml", test.yaml)
+			r := canopy(t, "version", "--config", path)
+			if r.code != exitUsage {
+				t.Errorf("exit code %d, want 2", r.code)
+			}
+			for _, w := range test.words {
+				if !strings.Contains(r.stderr, w) {
+					t.Errorf("the error does not say %q: %s", w, r.stderr)
+				}
+			}
+		})
+	}
+}
+
+// A setting's later source wins: file, then environment, then flag.
+func TestSettingsRise(t *testing.T) {
+	path := write(t, "config.yaml", "store: file-store\nlog: error\n")
+	for name, test := range map[string]struct {
+		args []string
+		want string
+	}{
+		"file":        {[]string{"store", "status", "--config", path}, "file-store"},
+		"environment": {[]string{"CANOPY_STORE=env-store", "store", "status", "--config", path}, "env-store"},
+		"flag":        {[]string{"CANOPY_STORE=env-store", "store", "status", "--config", path, "--store", "flag-store"}, "flag-store"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if r := canopy(t, test.args...); r.code != exitUsage || !strings.Contains(r.stderr, test.want) {
+				t.Errorf("exit code %d, want an error about %s: %s", r.code, test.want, r.stderr)
+			}
+		})
+	}
+}
+
+func TestEveryCommandHasHelpWithExamples(t *testing.T) {
+	root := newRoot(&app{stdout: os.Stdout, stderr: os.Stderr})
+	for _, group := range root.Commands() {
+		for _, c := range append(group.Commands(), group) {
+			if c.Short == "" {
+				t.Errorf("%s says nothing of itself", c.CommandPath())
+			}
+			if !c.HasSubCommands() && c.Example == "" && c.Name() != "version" {
+				t.Errorf("%s --help has no example", c.CommandPath())
+			}
+		}
+	}
+}
+
+func TestMissingEngineSaysWhatToRun(t *testing.T) {
+	r := canopy(t, "CANOPY_CHDB_LIB="+filepath.Join(t.TempDir(), "absent.so"), "store", "status", "--store", "chdb:"+t.TempDir())
+	oneClearLine(t, r, exitFailed, "make engine", "CANOPY_CHDB_LIB")
+	for _, args := range [][]string{{"version"}, {"--help"}, {"crawl", "mainline", "--help"}} {
+		if r := canopy(t, append([]string{"CANOPY_CHDB_LIB=/absent.so"}, args...)...); r.code != exitDone {
+			t.Errorf("%v needs the engine: %s", args, r.stderr)
+		}
+	}
+}
+
+func TestDemoLeavesForeignFoldersAlone(t *testing.T) {
+	dir := t.TempDir()
+	keep := filepath.Join(dir, "thesis.tex")
+	if err := os.WriteFile(keep, []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	oneClearLine(t, canopy(t, "demo", "--out", dir), exitUsage, "not made by an earlier demo", "--out")
+	if _, err := os.Stat(keep); err != nil {
+		t.Error("the demo removed somebody's file:", err)
+	}
+}
