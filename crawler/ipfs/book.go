@@ -1,0 +1,81 @@
+package ipfs
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// Bounds of the address book. What peers name costs memory for the length of a
+// crawl, and none of it can be believed.
+const (
+	maxPeerAddresses = 64      // kept of one peer
+	maxNamed         = 16      // taken from one mention of a peer, so that one liar cannot fill its entry
+	maxAddressBytes  = 512     // longer ones are dropped: certificate hashes and relays stay well below
+	maxPeers         = 4 << 20 // later ones are visited without addresses
+)
+
+// book remembers the addresses of every peer that was named, in the binary
+// multiaddr form in which they came: most are never looked at.
+type book struct {
+	mu    sync.Mutex
+	peers map[Peer]*entry
+}
+
+type entry struct {
+	id    Peer
+	addrs []string
+	tried int // how many of addrs the last visit knew
+}
+
+func newBook() *book { return &book{peers: make(map[Peer]*entry)} }
+
+// learn merges addresses into the entry of the peer with this binary ID and
+// returns the peer, or false when id is no peer ID.
+func (b *book) learn(id []byte, addrs [][]byte) (Peer, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.peers[Peer(id)]
+	if e == nil {
+		p, err := peer.IDFromBytes(id)
+		if err != nil {
+			return "", false
+		}
+		if len(b.peers) >= maxPeers {
+			return p, true
+		}
+		e = &entry{id: p}
+		b.peers[p] = e
+	}
+	for _, a := range addrs[:min(len(addrs), maxNamed)] {
+		if len(e.addrs) == maxPeerAddresses {
+			break
+		}
+		if len(a) == 0 || len(a) > maxAddressBytes || slices.Contains(e.addrs, string(a)) {
+			continue
+		}
+		e.addrs = append(e.addrs, string(a))
+	}
+	return e.id, true
+}
+
+// take returns what is known of p for a visit that starts now.
+func (b *book) take(p Peer) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.peers[p]
+	if e == nil {
+		return nil
+	}
+	e.tried = len(e.addrs)
+	return slices.Clone(e.addrs)
+}
+
+// late says whether p got addresses since the last take.
+func (b *book) late(p Peer) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.peers[p]
+	return e != nil && len(e.addrs) > e.tried
+}

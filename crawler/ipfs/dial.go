@@ -1,0 +1,148 @@
+package ipfs
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/transport"
+
+	"canopy/crawler/observation"
+)
+
+const (
+	stagger      = 250 * time.Millisecond  // until the next address is tried beside a silent one (RFC 8305)
+	openStagger  = time.Second             // the same once a transport stands and only the handshake is missing
+	refusalGrace = 1500 * time.Millisecond // for QUIC on a host that refuses TCP
+)
+
+// link is an open connection to the peer that was asked for.
+type link struct {
+	transport.CapableConn
+	candidate
+}
+
+// race dials the candidates in order, each when those before it failed or kept
+// us waiting, and returns the first connection that stands, or how each of them
+// failed. Attempts that lose the race are cancelled. Each host that is dialled
+// was booked with the pacer before, once per visit.
+type race struct {
+	d      *dialer
+	peer   Peer
+	list   []candidate
+	booked map[netip.Addr]bool
+
+	next    int
+	running map[int]context.CancelCauseFunc
+	refused map[netip.Addr]bool
+	timer   *time.Timer
+	events  chan event
+	failed  []attempt
+}
+
+// event is news of one attempt: its transport stands, or it ended.
+type event struct {
+	i    int
+	conn transport.CapableConn
+	err  error // nil with a nil conn: the transport stands
+}
+
+func (d *dialer) race(ctx context.Context, p Peer, list []candidate, booked map[netip.Addr]bool) (*link, []attempt) {
+	r := &race{
+		d: d, peer: p, list: list, booked: booked,
+		running: make(map[int]context.CancelCauseFunc), refused: make(map[netip.Addr]bool),
+		timer: time.NewTimer(0), events: make(chan event, 2*len(list)), // no attempt ever blocks
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	won := r.run(ctx)
+	cancel()
+	for len(r.running) > 0 {
+		e := <-r.events
+		if e.conn != nil {
+			_ = e.conn.Close()
+		}
+		if e.conn != nil || e.err != nil {
+			r.running[e.i](nil)
+			delete(r.running, e.i)
+		}
+	}
+	return won, r.failed
+}
+
+func (r *race) run(ctx context.Context) *link {
+	defer r.timer.Stop()
+	for r.next < len(r.list) || len(r.running) > 0 {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.timer.C:
+			r.start(ctx)
+		case e := <-r.events:
+			if e.conn == nil && e.err == nil {
+				r.timer.Reset(r.d.load.stretch(openStagger))
+				continue
+			}
+			r.running[e.i](nil)
+			delete(r.running, e.i)
+			if e.conn != nil {
+				return &link{e.conn, r.list[e.i]}
+			}
+			r.fail(e)
+		}
+	}
+	return nil
+}
+
+// fail notes a failed attempt, and goes on with the next address at once when
+// no other is under way.
+func (r *race) fail(e event) {
+	c := r.list[e.i]
+	a := attempt{candidate: c, outcome: outcomeOf(e.err), err: e.err}
+	r.failed = append(r.failed, a)
+	if a.outcome == observation.Refused && c.transport == TCP {
+		r.refused[c.addr.Addr()] = true
+		for i, cancel := range r.running {
+			if r.list[i].transport == QUIC && r.list[i].addr.Addr() == c.addr.Addr() {
+				r.d.load.afterFunc(refusalGrace, func() { cancel(context.DeadlineExceeded) })
+			}
+		}
+	}
+	if len(r.running) == 0 {
+		r.timer.Reset(0)
+	}
+}
+
+// start dials the next address, unless the pacer wants its host left alone for
+// a while.
+func (r *race) start(ctx context.Context) {
+	if r.next == len(r.list) {
+		return
+	}
+	i, c := r.next, r.list[r.next]
+	host := c.addr.Addr()
+	if !r.booked[host] {
+		if wait := r.d.cfg.Pacer.Take(host, time.Now()); wait > 0 {
+			r.timer.Reset(wait)
+			return
+		}
+		r.booked[host] = true
+	}
+	r.next++
+	r.timer.Reset(r.d.load.stretch(stagger))
+	limit := r.d.cfg.DialTimeout
+	if c.transport == QUIC && r.refused[host] {
+		limit = min(limit, refusalGrace)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	r.running[i] = cancel
+	go func() {
+		ctx, done := context.WithTimeout(ctx, r.d.load.stretch(limit))
+		defer done()
+		conn, err := r.d.open(ctx, r.peer, c, func() { r.events <- event{i: i} })
+		if err != nil && ctx.Err() != nil {
+			err = errors.Join(context.Cause(ctx), err)
+		}
+		r.events <- event{i, conn, err}
+	}()
+}

@@ -1,0 +1,143 @@
+package ipfs
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/multiformats/go-multiaddr"
+
+	"canopy/crawler/observation"
+)
+
+// Bounds of what a visit keeps.
+const (
+	maxAddresses = 64
+	maxProtocols = 128
+)
+
+// visit is one visit under way.
+type visit struct {
+	w      *Walker
+	peer   Peer
+	known  []multiaddr.Multiaddr
+	booked map[netip.Addr]bool
+	result observation.Result[Peer]
+}
+
+// visit talks to p once. It returns false when ctx ended: then there is
+// nothing to say about p. An error means that this machine cannot dial.
+func (s *walk) visit(ctx context.Context, p Peer) (observation.Result[Peer], bool, error) {
+	v := &visit{w: s.w, peer: p, booked: make(map[netip.Addr]bool), result: observation.Result[Peer]{Peer: p}}
+	v.result.Visit.PeerID = p.String()
+	for v.learn(); ; v.learn() {
+		r := s.w.plan(ctx, p, v.known)
+		v.result.Visit.VisitedAt = time.Now()
+		if len(r.candidates) == 0 {
+			v.unreachable(r)
+		} else if err := s.contact(ctx, v, r.candidates); err != nil {
+			return v.result, false, err
+		}
+		if ctx.Err() != nil {
+			return v.result, false, nil
+		}
+		if v.result.Visit.Outcome == observation.Answered || !s.w.book.late(p) {
+			break
+		}
+	}
+	v.result.Visit.Addresses = addresses(v.known)
+	s.w.load.ended(p, v.result.Visit.Outcome == observation.Timeout)
+	return v.result, true, nil
+}
+
+// learn takes over what the book knows of the peer by now.
+func (v *visit) learn() {
+	for _, raw := range v.w.book.take(v.peer) {
+		if m, err := multiaddr.NewMultiaddrBytes([]byte(raw)); err == nil {
+			v.add(m)
+		}
+	}
+}
+
+func (v *visit) add(m multiaddr.Multiaddr) {
+	m, _ = cutPeer(m, v.peer)
+	if len(v.known) < maxAddresses && len(m) > 0 && !slices.ContainsFunc(v.known, m.Equal) {
+		v.known = append(v.known, m)
+	}
+}
+
+// cutPeer cuts a /p2p of p itself off the end of m.
+func cutPeer(m multiaddr.Multiaddr, p Peer) (multiaddr.Multiaddr, bool) {
+	if base, id := withoutPeer(m); id == p {
+		return base, true
+	}
+	return m, false
+}
+
+// unreachable settles a visit that has nothing to dial.
+func (v *visit) unreachable(r route) {
+	visit := &v.result.Visit
+	visit.Outcome = observation.NoAddress
+	switch {
+	case len(r.relays) > 0:
+		visit.Outcome = observation.RelayOnly
+		visit.Detail = observation.Text("behind " + relayNames(r.relays))
+	case r.dns != nil:
+		visit.Detail = observation.Text(r.dns.Error())
+	case r.refused > 0:
+		visit.Detail = fmt.Sprintf("%d addresses outside the space that may be contacted", r.refused)
+	case r.others > 0:
+		visit.Detail = fmt.Sprintf("%d addresses of transports that are not dialled", r.others)
+	}
+}
+
+func relayNames(relays []Peer) string {
+	names := make([]string, 0, len(relays))
+	for _, r := range relays {
+		if r == "" {
+			names = append(names, "an unnamed relay")
+			continue
+		}
+		names = append(names, "relay "+r.String())
+	}
+	return strings.Join(names, ", ")
+}
+
+// settle records how a visit failed.
+func (v *visit) settle(a attempt) {
+	v.result.Visit.Address = a.addr
+	v.result.Visit.Outcome = a.outcome
+	v.result.Visit.Detail = ""
+	if a.err != nil {
+		v.result.Visit.Detail = observation.Text(string(a.transport) + ": " + firstLine(a.err))
+	}
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+// addresses writes multiaddrs as they are recorded: sorted, bounded, safe.
+func addresses(list []multiaddr.Multiaddr) []string {
+	texts := make([]string, 0, len(list))
+	for _, m := range list {
+		texts = append(texts, observation.Text(m.String()))
+	}
+	slices.Sort(texts)
+	return slices.Compact(texts)
+}
+
+// protocols writes protocol IDs as they are recorded.
+func protocols(list []string) []string {
+	texts := make([]string, 0, len(list))
+	for _, p := range list {
+		texts = append(texts, observation.Text(p))
+	}
+	slices.Sort(texts)
+	texts = slices.Compact(texts)
+	return slices.Clip(texts[:min(len(texts), maxProtocols)])
+}
