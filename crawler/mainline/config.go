@@ -1,0 +1,98 @@
+package mainline
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+)
+
+// Pacer limits what may be sent. The engine's pacer satisfies it.
+type Pacer interface {
+	// Take books one query to addr and returns 0, or books nothing and returns
+	// how long to wait before asking again. It is called by several goroutines.
+	Take(addr netip.Addr, now time.Time) (wait time.Duration)
+}
+
+// Config says how to walk. Bootstrap and Allow are needed, the rest has
+// defaults.
+type Config struct {
+	Bootstrap  []string // entry points, host:port
+	Bind       []string // local addresses, each with or without a port; default: any address, IPv4 and, where there is, IPv6
+	ReadTables bool     // dump every routing table; otherwise a few queries per node, which finds who is there
+
+	// Allow tells which endpoints may be contacted and named as neighbours.
+	Allow func(netip.AddrPort) bool
+	// Pacer is asked before every query; nil means no limit.
+	Pacer Pacer
+
+	Slots      int           // visits under way at once on each socket; default 4096, at most 65536
+	MinTimeout time.Duration // bounds of the adaptive time-out, default 1 s and 5 s
+	MaxTimeout time.Duration
+	Version    []byte // `v` of our queries, four bytes by custom; default CY and 0.1
+
+	Logger *slog.Logger // default: silent
+}
+
+const (
+	maxSlots     = 1 << slotBits
+	defaultSlots = 4096
+)
+
+// withDefaults fills in what was left out.
+func (c Config) withDefaults() Config {
+	if c.Slots <= 0 {
+		c.Slots = defaultSlots
+	}
+	c.Slots = min(c.Slots, maxSlots)
+	if c.MinTimeout <= 0 {
+		c.MinTimeout = time.Second
+	}
+	if c.MaxTimeout <= 0 {
+		c.MaxTimeout = 5 * time.Second
+	}
+	c.MinTimeout = min(c.MinTimeout, c.MaxTimeout)
+	if c.Version == nil {
+		c.Version = []byte{'C', 'Y', 0, 1}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// check refuses what can't work, naming the value.
+func (c Config) check() error {
+	if c.Allow == nil {
+		return fmt.Errorf("configure Mainline walker: Allow is missing")
+	}
+	for _, b := range c.Bootstrap {
+		host, port, err := net.SplitHostPort(b)
+		if err != nil || host == "" {
+			return fmt.Errorf("read bootstrap node %q: want host:port, such as router.example.org:6881", b)
+		}
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return fmt.Errorf("read bootstrap node %q: port %q is not between 1 and 65535", b, port)
+		}
+	}
+	for _, b := range c.Bind {
+		if _, err := parseBind(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parseBind reads a local address with or without a port.
+func parseBind(s string) (netip.AddrPort, error) {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return netip.AddrPortFrom(addr.Unmap(), 0), nil
+	}
+	addr, err := netip.ParseAddrPort(s)
+	if err != nil {
+		return addr, fmt.Errorf("read local address %q: want an IP address, or address:port", s)
+	}
+	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()), nil
+}

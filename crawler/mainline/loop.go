@@ -1,0 +1,327 @@
+package mainline
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"canopy/crawler/mainline/krpc"
+	"canopy/crawler/observation"
+)
+
+const (
+	tick        = 5 * time.Millisecond // longest wait for a packet before timers are looked at
+	maxSends    = 2                    // a query is sent again once
+	sendBatch   = 256                  // results handed over at once
+	holdResults = 4096                 // results kept while the engine is busy
+	lastWord    = time.Second          // how long finished visits wait for the engine after ctx has ended
+	firstWindow = 256
+	leastWindow = 64
+	none        = -1
+)
+
+// loop is one socket's share of a walk. One goroutine owns it.
+type loop struct {
+	cfg     *Config
+	counts  *counters
+	log     *slog.Logger
+	sock    *socket
+	self    *self
+	mode    mode
+	targets <-chan []Peer
+	results chan<- []observation.Result[Peer]
+
+	began   time.Time
+	now     time.Duration // since began
+	outside [families]netip.AddrPort
+	ask     krpc.Ask
+
+	visits   []visit
+	free     slots
+	active   int
+	oldest   int32 // visits with a query under way, in the order of sending
+	newest   int32
+	underway int
+	window   int // most queries under way at once: doubles until the kernel drops packets
+	waiting  timers
+	rtt      rtt
+	pending  []Peer // targets without a slot
+	batch    []observation.Result[Peer]
+	names    names
+
+	dropped uint64 // as the kernel counted at the last look
+	scans   int    // searches by address left in this tick
+	message krpc.Message
+	in      [krpc.MaxPacket]byte
+	out     []byte
+}
+
+func newLoop(w *Walker, s *socket, me *self, want krpc.Want, m mode, targets <-chan []Peer, results chan<- []observation.Result[Peer]) *loop {
+	l := &loop{
+		cfg: &w.cfg, counts: &w.counts, log: w.cfg.Logger, sock: s, self: me, mode: m, targets: targets, results: results,
+		ask:    krpc.Ask{ID: w.id, Version: w.cfg.Version, ReadOnly: true, Want: want},
+		visits: make([]visit, w.cfg.Slots), oldest: none, newest: none,
+		window: min(firstWindow, w.cfg.Slots), rtt: rtt{low: w.cfg.MinTimeout, high: w.cfg.MaxTimeout},
+		out: make([]byte, 0, 512),
+	}
+	var random [2]byte
+	for i := range l.visits {
+		_, _ = rand.Read(random[:]) // never fails since Go 1.24
+		l.visits[i].generation = binary.NativeEndian.Uint16(random[:])
+	}
+	l.free.fill(w.cfg.Slots)
+	return l
+}
+
+// run visits until targets is closed and every visit is done, or ctx ends.
+func (l *loop) run(ctx context.Context) error {
+	l.began = time.Now()
+	l.dropped = l.sock.dropped()
+	defer l.look()
+	for next := time.Duration(0); ; {
+		l.now = time.Since(l.began)
+		if l.now >= next {
+			if ctx.Err() != nil {
+				l.farewell()
+				return nil
+			}
+			l.housekeep(ctx)
+			next = l.now + tick
+			if err := l.sock.SetReadDeadline(l.began.Add(next)); err != nil {
+				return &socketError{l.sock.local.String(), err}
+			}
+		}
+		l.fill()
+		if l.active == 0 {
+			if more := l.idle(ctx); !more {
+				return nil
+			}
+			next = 0
+			continue
+		}
+		if err := l.receive(); err != nil {
+			return err
+		}
+	}
+}
+
+// idle waits for work. It reports false when there will be none.
+func (l *loop) idle(ctx context.Context) bool {
+	l.flush(ctx, true)
+	if l.targets == nil {
+		l.farewell()
+		return false
+	}
+	select {
+	case batch, ok := <-l.targets:
+		if !ok {
+			l.targets = nil
+		}
+		l.pending = append(l.pending[:0], batch...)
+		return true
+	case <-ctx.Done():
+		l.farewell()
+		return false
+	}
+}
+
+// fill begins visits while there is room.
+func (l *loop) fill() {
+	for l.underway < l.window && !l.free.empty() {
+		if len(l.pending) == 0 && !l.pull() {
+			return
+		}
+		p := l.pending[0]
+		l.pending = l.pending[1:]
+		i := l.free.take()
+		l.visits[i].begin(p, l.mode, randomID)
+		l.active++
+		l.send(i)
+	}
+}
+
+// pull takes targets if there are any.
+func (l *loop) pull() bool {
+	select {
+	case batch, ok := <-l.targets:
+		if !ok {
+			l.targets = nil
+			return false
+		}
+		l.pending = batch
+		return len(batch) > 0
+	default:
+		return false
+	}
+}
+
+// housekeep does what waits for time: silent peers, visits whose turn came,
+// results, and a look at the kernel's drops.
+func (l *loop) housekeep(ctx context.Context) {
+	l.scans = 64
+	wait := l.rtt.timeout()
+	for l.oldest != none && l.visits[l.oldest].sentAt+wait <= l.now {
+		l.silent(l.oldest)
+	}
+	for {
+		i, ok := l.waiting.pop(l.now)
+		if !ok {
+			break
+		}
+		if l.visits[i].waiting {
+			l.visits[i].waiting = false
+			l.send(i)
+		}
+	}
+	l.flush(ctx, len(l.batch) >= holdResults)
+	l.look()
+}
+
+// look reads the kernel's drop counter and sends more slowly if it grew.
+func (l *loop) look() {
+	l.outside = l.self.outside()
+	n := l.sock.dropped()
+	if n == l.dropped {
+		return
+	}
+	l.counts.dropped.Add(n - l.dropped)
+	l.dropped = n
+	l.window = max(leastWindow, l.window/2)
+	l.log.Debug("receive buffer overflow", "socket", l.sock.local, "drops", n, "window", l.window)
+}
+
+// flush hands over results, waiting for the engine only if it must.
+func (l *loop) flush(ctx context.Context, must bool) {
+	if len(l.batch) == 0 {
+		return
+	}
+	if must {
+		select {
+		case l.results <- l.batch:
+		case <-ctx.Done():
+			return
+		}
+	} else {
+		select {
+		case l.results <- l.batch:
+		default:
+			return
+		}
+	}
+	l.batch = nil
+}
+
+// farewell hands over the visits that were done when ctx ended.
+func (l *loop) farewell() {
+	if len(l.batch) == 0 {
+		return
+	}
+	timer := time.NewTimer(lastWord)
+	defer timer.Stop()
+	select {
+	case l.results <- l.batch:
+	case <-timer.C:
+		l.log.Warn("finished visits were lost: nobody took them", "visits", len(l.batch))
+	}
+}
+
+// finish ends a visit.
+func (l *loop) finish(i int32, outcome observation.Outcome, detail string) {
+	v := &l.visits[i]
+	if v.asked {
+		l.unlink(i)
+	}
+	v.waiting = false
+	if l.batch == nil {
+		l.batch = make([]observation.Result[Peer], 0, sendBatch)
+	}
+	l.batch = append(l.batch, v.result(outcome, detail, &l.names))
+	l.free.put(i)
+	l.active--
+	if len(l.batch) >= sendBatch {
+		l.flush(context.Background(), false)
+	}
+}
+
+// silent deals with a query that was not answered in time.
+func (l *loop) silent(i int32) {
+	v := &l.visits[i]
+	l.unlink(i)
+	if v.sends < maxSends {
+		l.send(i)
+		return
+	}
+	v.lateFrom, v.lateGen = v.addr, v.generation
+	if v.garbled {
+		l.finish(i, observation.Malformed, "answered with what can't be read")
+		return
+	}
+	l.finish(i, observation.Timeout, "")
+}
+
+// link puts a visit at the end of the list of queries under way.
+func (l *loop) link(i int32) {
+	v := &l.visits[i]
+	v.asked, v.sentAt, v.prev, v.next = true, l.now, l.newest, none
+	if l.newest != none {
+		l.visits[l.newest].next = i
+	} else {
+		l.oldest = i
+	}
+	l.newest = i
+	l.underway++
+}
+
+// unlink takes a visit out of it.
+func (l *loop) unlink(i int32) {
+	v := &l.visits[i]
+	if v.prev != none {
+		l.visits[v.prev].next = v.next
+	} else {
+		l.oldest = v.next
+	}
+	if v.next != none {
+		l.visits[v.next].prev = v.prev
+	} else {
+		l.newest = v.prev
+	}
+	v.asked = false
+	l.underway--
+}
+
+func randomID() (id krpc.ID) {
+	_, _ = rand.Read(id[:]) // never fails since Go 1.24
+	return id
+}
+
+// slots is a ring of free slots: first out is what was freed first, so that a
+// late reply still finds the slot of its query.
+type slots struct {
+	ring       []int32
+	head, size int
+}
+
+func (s *slots) fill(n int) {
+	s.ring = make([]int32, n)
+	for i := range s.ring {
+		s.ring[i] = int32(i)
+	}
+	s.size = n
+}
+
+func (s *slots) empty() bool { return s.size == 0 }
+
+func (s *slots) take() int32 {
+	i := s.ring[s.head]
+	s.head = (s.head + 1) % len(s.ring)
+	s.size--
+	return i
+}
+
+func (s *slots) put(i int32) {
+	s.ring[(s.head+s.size)%len(s.ring)] = i
+	s.size++
+}

@@ -1,0 +1,165 @@
+// Package mainline walks the BitTorrent Mainline DHT: it asks every node that
+// it hears of for other nodes and reports what each one answered.
+//
+// One goroutine per socket receives, parses in place, advances the visit that
+// a reply belongs to and sends the next query. A visit has at most one query
+// under way, so the transaction ID is the visit's slot and a generation; a
+// reply counts only with the right ID, from the address asked, with the node
+// ID asked for.
+package mainline
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+
+	"canopy/crawler/mainline/krpc"
+	"canopy/crawler/observation"
+)
+
+// Network describes Mainline (BEP 5).
+func Network() observation.Network {
+	return observation.Network{
+		Name: "mainline", Title: "BitTorrent Mainline DHT", K: replyNodes, Alpha: 3, IDBits: 8 * krpc.IDLen,
+		Distance: "xor", Identity: "node ID and endpoint",
+	}
+}
+
+// Walker visits nodes of the Mainline DHT. It is safe for one walk at a time.
+type Walker struct {
+	cfg    Config
+	id     krpc.ID // ours: read-only nodes are in nobody's table, so any will do
+	counts counters
+}
+
+// New checks the configuration. Nothing is opened before Seeds or Walk.
+func New(cfg Config) (*Walker, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	w := &Walker{cfg: cfg.withDefaults()}
+	_, _ = rand.Read(w.id[:]) // never fails since Go 1.24
+	return w, nil
+}
+
+// Network describes Mainline.
+func (w *Walker) Network() observation.Network { return Network() }
+
+// Walk visits every peer that arrives on targets and sends one Result for each
+// to results, in batches. It returns nil when targets is closed and every
+// visit is done, or when ctx ends; visits that were under way then are not
+// reported. An error means that no socket could be opened or one broke.
+func (w *Walker) Walk(ctx context.Context, targets <-chan []Peer, results chan<- []observation.Result[Peer]) error {
+	m := modeSurvey
+	if w.cfg.ReadTables {
+		m = modeTables
+	}
+	return w.walk(ctx, m, targets, results)
+}
+
+func (w *Walker) walk(ctx context.Context, m mode, targets <-chan []Peer, results chan<- []observation.Result[Peer]) error {
+	sockets, err := openSockets(w.cfg)
+	if err != nil {
+		return err
+	}
+	self := newSelf(w.id, sockets)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var feeds [families]chan []Peer
+	var wg sync.WaitGroup
+	var want krpc.Want
+	for _, s := range sockets {
+		want |= s.family.want()
+	}
+	for _, s := range sockets {
+		if feeds[s.family] == nil {
+			feeds[s.family] = make(chan []Peer)
+		}
+		l := newLoop(w, s, self, want, m, feeds[s.family], results)
+		wg.Go(func() {
+			defer s.close()
+			if err := l.run(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	w.dispatch(ctx, targets, feeds, results)
+	wg.Wait()
+	if broken := (*socketError)(nil); errors.As(context.Cause(ctx), &broken) {
+		return broken
+	}
+	return nil // done, or told to stop
+}
+
+// dispatch hands targets to the sockets of their family until there are no
+// more. A peer that no socket may reach gets its result here.
+func (w *Walker) dispatch(ctx context.Context, targets <-chan []Peer, feeds [families]chan []Peer, results chan<- []observation.Result[Peer]) {
+	defer func() {
+		for _, f := range feeds {
+			if f != nil {
+				close(f)
+			}
+		}
+	}()
+	var queue [families][]Peer
+	for targets != nil || len(queue[ipv4])+len(queue[ipv6]) > 0 {
+		var out [families]chan []Peer
+		var head [families][]Peer
+		for f := range families {
+			if n := min(len(queue[f]), feedBatch); n > 0 {
+				out[f], head[f] = feeds[f], queue[f][:n:n]
+			}
+		}
+		in := targets
+		if len(queue[ipv4])+len(queue[ipv6]) > w.cfg.Slots {
+			in = nil // the slots are full; the rest waits in the frontier
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case batch, ok := <-in:
+			if !ok {
+				targets = nil
+				continue
+			}
+			if !w.sort(ctx, batch, feeds, &queue, results) {
+				return
+			}
+		case out[ipv4] <- head[ipv4]:
+			queue[ipv4] = queue[ipv4][len(head[ipv4]):]
+		case out[ipv6] <- head[ipv6]:
+			queue[ipv6] = queue[ipv6][len(head[ipv6]):]
+		}
+	}
+}
+
+// feedBatch is how many targets a socket takes at once: few, so that sockets
+// of one family share the work.
+const feedBatch = 64
+
+// sort queues a batch by family. It reports false when ctx ended.
+func (w *Walker) sort(ctx context.Context, batch []Peer, feeds [families]chan []Peer, queue *[families][]Peer, results chan<- []observation.Result[Peer]) bool {
+	var refused []observation.Result[Peer]
+	for _, p := range batch {
+		f := p.family()
+		switch {
+		case feeds[f] == nil:
+			refused = append(refused, notContacted(p, fmt.Sprintf("no local %s address to ask from", f)))
+		case !w.cfg.Allow(p.Addr()) || p.port == 0:
+			refused = append(refused, notContacted(p, "address may not be contacted"))
+		default:
+			queue[f] = append(queue[f], p)
+		}
+	}
+	if refused == nil {
+		return true
+	}
+	select {
+	case results <- refused:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

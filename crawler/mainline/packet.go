@@ -1,0 +1,279 @@
+package mainline
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"canopy/crawler/mainline/krpc"
+	"canopy/crawler/observation"
+)
+
+// A transaction ID is four bytes: the slot, then the generation.
+const slotBits = 16
+
+// send asks visit i its next question, or puts it off until it is its turn.
+func (l *loop) send(i int32) {
+	v := &l.visits[i]
+	if l.underway >= l.window {
+		l.later(i, tick)
+		return
+	}
+	if l.cfg.Pacer != nil {
+		if wait := l.cfg.Pacer.Take(v.addr.Addr(), l.began.Add(l.now)); wait > 0 {
+			l.later(i, wait)
+			return
+		}
+	}
+	if v.sends == 0 {
+		v.generation++
+	}
+	if v.visitedAt.IsZero() {
+		v.visitedAt = time.Now()
+	}
+	v.sends++
+	v.queries++
+	tid := binary.BigEndian.AppendUint16(make([]byte, 0, 4), uint16(i))
+	tid = binary.BigEndian.AppendUint16(tid, v.generation)
+	l.out = l.ask.AppendFindNode(l.out[:0], tid, &v.plan.target)
+	_, err := l.sock.WriteToUDPAddrPort(l.out, v.addr)
+	for range 3 { // on Linux the error may be an earlier packet's, from the error queue
+		if err == nil || !l.drainErrors() {
+			break
+		}
+		_, err = l.sock.WriteToUDPAddrPort(l.out, v.addr)
+	}
+	l.link(i)
+	if err != nil {
+		l.notSent(i, err)
+	}
+}
+
+// later puts a visit off.
+func (l *loop) later(i int32, wait time.Duration) {
+	l.visits[i].waiting = true
+	l.waiting.push(l.now+wait, i)
+}
+
+// notSent deals with a query that did not leave. Where our own buffers were
+// full it is sent again when it seems lost.
+func (l *loop) notSent(i int32, err error) {
+	switch {
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
+		l.finish(i, observation.Unreachable, "no route from here")
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EINVAL):
+		l.finish(i, observation.Unclassified, "the system refuses to send there: "+err.Error())
+	default:
+		l.counts.stalled.Add(1)
+	}
+}
+
+// receive waits for one packet, until the read deadline at most, and deals
+// with it.
+func (l *loop) receive() error {
+	n, from, err := l.sock.ReadFromUDPAddrPort(l.in[:])
+	switch {
+	case err == nil:
+		l.now = time.Since(l.began)
+		l.counts.received.Add(1)
+		l.packet(l.in[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
+	case timedOut(err):
+	case momentary(err):
+		l.drainErrors()
+	default:
+		return &socketError{l.sock.local.String(), err}
+	}
+	return nil
+}
+
+// packet deals with what arrived.
+func (l *loop) packet(b []byte, from netip.AddrPort) {
+	m := &l.message
+	if err := krpc.Decode(b, m); err != nil {
+		l.counts.strange.Add(1)
+		l.garbled(from)
+		return
+	}
+	if m.Kind == krpc.Query {
+		return // we are read-only (BEP 43)
+	}
+	i, ok := l.match(m.TID, from)
+	if !ok {
+		return
+	}
+	v := &l.visits[i]
+	l.counts.answered.Add(1)
+	if m.Has(krpc.FieldIP) {
+		if addr, ok := krpc.Endpoint(m.IP); ok {
+			l.self.told(addr)
+		}
+	}
+	if v.asked {
+		l.unlink(i)
+	}
+	v.waiting = false
+	l.grow()
+	if v.sends == 1 {
+		d := l.now - v.sentAt
+		l.rtt.sample(d)
+		if v.fastest == 0 || d < v.fastest {
+			v.fastest = max(d, 1)
+		}
+	}
+	l.reply(i, m)
+}
+
+// match finds the visit whose query a reply answers.
+func (l *loop) match(tid []byte, from netip.AddrPort) (int32, bool) {
+	if len(tid) == 4 {
+		i, generation := int32(binary.BigEndian.Uint16(tid)), binary.BigEndian.Uint16(tid[2:])
+		if int(i) < len(l.visits) {
+			v := &l.visits[i]
+			if (v.asked || v.waiting && v.sends > 0) && v.generation == generation && v.addr == from {
+				return i, true
+			}
+			if v.lateGen == generation && v.lateFrom == from {
+				v.lateFrom = netip.AddrPort{} // once
+				l.counts.late.Add(1)
+				return 0, false
+			}
+		}
+	}
+	l.counts.strange.Add(1)
+	return 0, false
+}
+
+// grow widens the window by one reply: slow start, up to the slots.
+func (l *loop) grow() {
+	if l.window < len(l.visits) {
+		l.window++
+	}
+}
+
+// garbled notes that a peer under way sent what can't be read. The visit goes
+// on, since anybody could have sent it in the peer's name.
+func (l *loop) garbled(from netip.AddrPort) {
+	if l.scans == 0 {
+		return
+	}
+	l.scans--
+	for i := l.oldest; i != none; i = l.visits[i].next {
+		if l.visits[i].addr == from {
+			l.visits[i].garbled = true
+		}
+	}
+}
+
+// reply advances visit i by the message that answers its query.
+func (l *loop) reply(i int32, m *krpc.Message) {
+	v := &l.visits[i]
+	switch {
+	case m.Kind == krpc.Error:
+		v.versionN = uint8(copy(v.version[:], m.Version))
+		l.finish(i, observation.RemoteError, fmt.Sprintf("%d %s", m.Code, m.Text))
+		return
+	case m.Kind != krpc.Response || !m.Has(krpc.FieldID):
+		l.finish(i, observation.Malformed, "reply without "+missing(m).String())
+		return
+	case l.mode == modeSeed:
+		v.peer.ID = m.ID
+	case m.ID != v.peer.ID:
+		l.stranger(i, m)
+		return
+	}
+	v.note(m)
+	found := l.neighbours(v, m)
+	v.plan.took(&found)
+	if v.plan.over {
+		l.finish(i, observation.Answered, "")
+		return
+	}
+	v.sends = 0
+	l.send(i)
+}
+
+// stranger ends a visit whose peer answered as somebody else.
+func (l *loop) stranger(i int32, m *krpc.Message) {
+	v := &l.visits[i]
+	v.versionN = uint8(copy(v.version[:], m.Version))
+	l.finish(i, observation.WrongIdentity, "answered as "+m.ID.String())
+}
+
+func missing(m *krpc.Message) krpc.Field {
+	switch {
+	case m.Kind != krpc.Response:
+		return krpc.FieldKind
+	case !m.Has(krpc.FieldBody):
+		return krpc.FieldBody
+	}
+	return krpc.FieldID
+}
+
+// neighbours takes in the nodes of a reply.
+func (l *loop) neighbours(v *visit, m *krpc.Message) (found [families]summary) {
+	for f := range found {
+		found[f].shared = 8 * krpc.IDLen
+	}
+	for i := range m.Nodes.Len() {
+		l.neighbour(v, m.Nodes.At(i), &found)
+	}
+	for i := range m.Nodes6.Len() {
+		l.neighbour(v, m.Nodes6.At(i), &found)
+	}
+	return found
+}
+
+// neighbour takes in one node. The family of its address counts, not the list
+// it came in.
+func (l *loop) neighbour(v *visit, n krpc.Node, found *[families]summary) {
+	f := familyOf(n.Addr.Addr())
+	s := &found[f]
+	s.nodes++
+	s.shared = min(s.shared, sharedBits(&v.plan.target, &n.ID))
+	v.ipv6 = v.ipv6 || f == ipv6
+	p := NewPeer(n.ID, n.Addr)
+	addr := n.Addr.Addr()
+	switch {
+	case n.Addr.Port() == 0, addr.IsUnspecified(), addr.IsMulticast():
+		v.refused++
+	case p == v.peer, l.self.is(&n, &l.outside):
+	case !l.cfg.Allow(n.Addr):
+		v.refused++
+	case v.heard.add(p):
+		s.fresh++
+	}
+}
+
+// drainErrors takes ICMP errors off the error queue and ends the visits that
+// they are about. It reports whether there were any. An error counts only if
+// it quotes the transaction that is under way.
+func (l *loop) drainErrors() (any bool) {
+	for {
+		n, to, cause, ok := l.sock.undelivered(l.in[:])
+		if !ok {
+			return any
+		}
+		any = true
+		if cause == nil || krpc.Decode(l.in[:n], &l.message) != nil || len(l.message.TID) != 4 {
+			continue
+		}
+		tid := l.message.TID
+		i := int32(binary.BigEndian.Uint16(tid))
+		if int(i) >= len(l.visits) {
+			continue
+		}
+		v := &l.visits[i]
+		if !v.asked || v.addr != to || v.generation != binary.BigEndian.Uint16(tid[2:]) {
+			continue
+		}
+		switch {
+		case errors.Is(cause, syscall.ECONNREFUSED):
+			l.finish(i, observation.Refused, "")
+		case errors.Is(cause, syscall.EHOSTUNREACH), errors.Is(cause, syscall.ENETUNREACH):
+			l.finish(i, observation.Unreachable, "")
+		}
+	}
+}

@@ -1,0 +1,207 @@
+package mainline
+
+import (
+	"math/bits"
+
+	"canopy/crawler/mainline/krpc"
+)
+
+// mode is how much a visit asks.
+type mode uint8
+
+const (
+	modeSeed   mode = iota // one query, to learn the ID
+	modeSurvey             // a few queries: who is there
+	modeTables             // the whole routing table
+)
+
+const (
+	replyNodes = 8   // nodes of a full reply (BEP 5)
+	maxQueries = 160 // questions to one peer; a libtorrent table of 400 nodes takes 70
+	tailLevels = 2   // levels without news after the table seems to end, since some clients answer from one bucket only
+	roomyDepth = 4   // first buckets that hold more than 8 nodes in libtorrent and jech/dht: 128, 64, 32, 16
+)
+
+// plan decides what to ask one peer next, from what it answered so far.
+//
+// The table of peer P is read bucket by bucket: P's own ID with bit j flipped
+// is closest to all that bucket j holds. A reply that reaches beyond the
+// prefix shared with P holds all of the deeper buckets, so the table ends
+// there. A reply that is full and lies wholly inside the bucket may hide more:
+// then the other end of the bucket is asked for (the same target with every
+// further bit flipped, which turns the order around), and so on in each half.
+type plan struct {
+	mode   mode
+	probe  bool // the query under way is about open[len(open)-1]
+	roomy  bool // a client whose first buckets are large
+	over   bool
+	cut    bool // ended by maxQueries
+	depth  int  // bit flipped by the query under way
+	quiet  int  // levels without news since every table ended
+	asked  int
+	self   krpc.ID
+	target krpc.ID
+	tables [families]table
+	open   []stretch
+}
+
+// table is what is known of one family's routing table.
+type table struct {
+	heard  bool // it named nodes at least once
+	ended  bool
+	narrow bool // a bucket with exactly 8 nodes was seen: deeper ones hold no more
+}
+
+// stretch is a prefix whose end near target was read and whose far end was not.
+type stretch struct {
+	target krpc.ID
+	bits   uint8 // length of the prefix
+	shared uint8 // bits that all nodes of the reply to target share with it
+	family family
+	bucket bool // a whole bucket, not a part of one
+}
+
+// summary is what plan needs to know of one family's nodes in a reply.
+type summary struct {
+	nodes  int
+	fresh  int // not heard before
+	shared int // bits that all of them share with the target
+}
+
+// begin starts a plan and sets the first target.
+func (p *plan) begin(m mode, self krpc.ID, random func() krpc.ID) {
+	*p = plan{mode: m, self: self, open: p.open[:0]}
+	switch m {
+	case modeSeed:
+		p.target = random()
+	case modeSurvey:
+		p.target = self
+	default:
+		p.target = flip(self, 0)
+	}
+}
+
+// took advances the plan by one reply. It sets the next target, or over.
+func (p *plan) took(reply *[families]summary) {
+	p.asked++
+	switch {
+	case p.mode == modeSeed:
+		p.over = true
+		return
+	case p.mode == modeSurvey:
+		p.survey(reply)
+		return
+	case p.probe:
+		s := p.open[len(p.open)-1]
+		p.open = p.open[:len(p.open)-1]
+		p.split(s, reply[s.family])
+	default:
+		p.level(reply)
+	}
+	p.next()
+}
+
+// survey asks twice: who is near the peer, and who is on the far side of one
+// of the prefixes of its ID, each peer another one, so that together they
+// cover the whole space.
+func (p *plan) survey(reply *[families]summary) {
+	if p.asked >= 2 {
+		p.over = true
+		return
+	}
+	deepest := 0
+	for _, s := range reply {
+		if s.nodes > 0 {
+			deepest = max(deepest, min(s.shared, 8*krpc.IDLen-1))
+		}
+	}
+	p.target = flip(p.self, int(p.self[krpc.IDLen-1])%(deepest+1))
+}
+
+// level takes in the reply about bucket p.depth.
+func (p *plan) level(reply *[families]summary) {
+	fresh, ended := 0, true
+	for f, s := range reply {
+		t := &p.tables[f]
+		fresh += s.fresh
+		if s.nodes > 0 {
+			t.heard = true
+		}
+		if s.nodes < replyNodes || s.shared < p.depth {
+			t.ended = true
+		} else if s.shared > p.depth && (!t.narrow || p.roomy && p.depth < roomyDepth) {
+			p.open = append(p.open, stretch{p.target, uint8(p.depth + 1), uint8(s.shared), family(f), true})
+		}
+		ended = ended && (t.ended || !t.heard)
+	}
+	if ended && fresh == 0 {
+		p.quiet++
+	} else {
+		p.quiet = 0
+	}
+	p.depth++
+}
+
+// split takes in the reply about the far end of a stretch, and opens the
+// halves whose middle is still unread.
+func (p *plan) split(s stretch, r summary) {
+	if r.nodes < replyNodes || r.shared < int(s.bits) {
+		return // it reached beyond the prefix: nothing is hidden
+	}
+	if r.fresh == 0 {
+		p.tables[s.family].narrow = p.tables[s.family].narrow || s.bucket
+		return
+	}
+	if int(s.bits)+1 >= 8*krpc.IDLen {
+		return
+	}
+	if s.shared > s.bits {
+		p.open = append(p.open, stretch{s.target, s.bits + 1, s.shared, s.family, false})
+	}
+	if r.shared > int(s.bits) {
+		p.open = append(p.open, stretch{p.target, s.bits + 1, uint8(r.shared), s.family, false})
+	}
+}
+
+// next sets the next target: open stretches first, then the next bucket.
+func (p *plan) next() {
+	p.probe = len(p.open) > 0
+	switch {
+	case !p.probe && (p.quiet >= tailLevels || p.depth >= 8*krpc.IDLen):
+		p.over = true
+	case p.asked >= maxQueries:
+		p.over, p.cut = true, true
+	case p.probe:
+		s := p.open[len(p.open)-1]
+		p.target = farEnd(s.target, int(s.bits))
+	default:
+		p.target = flip(p.self, p.depth)
+	}
+}
+
+// flip returns id with bit i turned over, counted from the first.
+func flip(id krpc.ID, i int) krpc.ID {
+	id[i/8] ^= 0x80 >> (i % 8)
+	return id
+}
+
+// farEnd returns id with every bit after the first n turned over.
+func farEnd(id krpc.ID, n int) krpc.ID {
+	if n < 8*krpc.IDLen {
+		id[n/8] ^= 0xff >> (n % 8)
+	}
+	for i := n/8 + 1; i < krpc.IDLen; i++ {
+		id[i] ^= 0xff
+	}
+	return id
+}
+
+// sharedBits returns how many leading bits a and b have in common.
+func sharedBits(a, b *krpc.ID) int {
+	for i := range a {
+		if x := a[i] ^ b[i]; x != 0 {
+			return 8*i + bits.LeadingZeros8(x)
+		}
+	}
+	return 8 * krpc.IDLen
+}

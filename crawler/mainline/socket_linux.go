@@ -1,0 +1,83 @@
+package mainline
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// tune asks for a large receive buffer and for ICMP errors. What the kernel
+// refuses costs speed or detail only.
+func (s *socket) tune() {
+	_ = s.raw.Control(func(fd uintptr) {
+		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
+			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+		}
+		if s.family == ipv4 {
+			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_RECVERR, 1)
+		} else {
+			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1)
+		}
+	})
+}
+
+// dropped returns how many packets the kernel threw away because the receive
+// buffer was full.
+func (s *socket) dropped() (n uint64) {
+	_ = s.raw.Control(func(fd uintptr) {
+		var info [unix.SK_MEMINFO_DROPS + 1]uint32
+		size := uint32(unsafe.Sizeof(info))
+		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_MEMINFO,
+			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+		if errno == 0 && size == uint32(unsafe.Sizeof(info)) {
+			n = uint64(info[unix.SK_MEMINFO_DROPS])
+		}
+	})
+	return n
+}
+
+// undelivered takes one ICMP error off the socket's error queue: the packet of
+// ours that it is about, as far as it was quoted, where that was sent, and what
+// went wrong.
+func (s *socket) undelivered(buf []byte) (n int, to netip.AddrPort, cause error, ok bool) {
+	_ = s.raw.Control(func(fd uintptr) {
+		var control [512]byte
+		size, ctl, _, from, err := unix.Recvmsg(int(fd), buf, control[:], unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
+		if err != nil {
+			return
+		}
+		n, ok = size, true
+		switch a := from.(type) {
+		case *unix.SockaddrInet4:
+			to = netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
+		case *unix.SockaddrInet6:
+			to = netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port))
+		}
+		cause = icmpError(control[:ctl])
+	})
+	return n, to, cause, ok
+}
+
+// icmpError reads the errno of struct sock_extended_err (ip(7)); nil unless
+// the error came from the network.
+func icmpError(control []byte) error {
+	messages, err := unix.ParseSocketControlMessage(control)
+	if err != nil {
+		return nil
+	}
+	for _, m := range messages {
+		recvErr := m.Header.Level == unix.IPPROTO_IP && m.Header.Type == unix.IP_RECVERR ||
+			m.Header.Level == unix.IPPROTO_IPV6 && m.Header.Type == unix.IPV6_RECVERR
+		if !recvErr || len(m.Data) < 16 {
+			continue
+		}
+		origin := m.Data[4]
+		if origin == unix.SO_EE_ORIGIN_ICMP || origin == unix.SO_EE_ORIGIN_ICMP6 {
+			return syscall.Errno(binary.NativeEndian.Uint32(m.Data))
+		}
+	}
+	return nil
+}

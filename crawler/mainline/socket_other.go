@@ -1,0 +1,24 @@
+//go:build !linux
+
+package mainline
+
+import (
+	"net/netip"
+	"syscall"
+)
+
+// tune asks for a large receive buffer.
+func (s *socket) tune() {
+	_ = s.raw.Control(func(fd uintptr) {
+		_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, receiveBuffer)
+	})
+}
+
+// dropped is unknown here: only Linux counts drops for each socket.
+func (s *socket) dropped() uint64 { return 0 }
+
+// undelivered has nothing to say here: an unconnected socket hears of ICMP
+// errors on Linux only. Elsewhere a refused query is a time-out.
+func (s *socket) undelivered([]byte) (int, netip.AddrPort, error, bool) {
+	return 0, netip.AddrPort{}, nil, false
+}

@@ -1,0 +1,84 @@
+package mainline
+
+import "time"
+
+// rtt estimates how long to wait for a reply from the round trips of the walk
+// so far, in the manner of RFC 6298. A walk has thousands of samples in one
+// round trip from as many hosts, so the gains are smaller than in TCP, as RFC
+// 7323 (appendix G) advises.
+type rtt struct {
+	low, high      time.Duration
+	smooth, spread time.Duration
+}
+
+const (
+	smoothGain = 32
+	spreadGain = 16
+	firstWait  = 2 * time.Second
+)
+
+// sample takes in one round trip of a query that was sent once only (Karn).
+func (r *rtt) sample(d time.Duration) {
+	if r.smooth == 0 {
+		r.smooth, r.spread = d, d/2
+		return
+	}
+	r.spread += ((d - r.smooth).Abs() - r.spread) / spreadGain
+	r.smooth += (d - r.smooth) / smoothGain
+}
+
+// timeout is how long to wait for a reply.
+func (r *rtt) timeout() time.Duration {
+	wait := firstWait
+	if r.smooth != 0 {
+		wait = r.smooth + 4*r.spread
+	}
+	return min(max(wait, r.low), r.high)
+}
+
+// timers holds visits that wait for their turn: a binary heap by time.
+type timers []timer
+
+type timer struct {
+	at   time.Duration // since the walk began
+	slot int32
+}
+
+func (t *timers) push(at time.Duration, slot int32) {
+	h := append(*t, timer{at, slot})
+	for i := len(h) - 1; i > 0; {
+		up := (i - 1) / 2
+		if h[up].at <= h[i].at {
+			break
+		}
+		h[up], h[i] = h[i], h[up]
+		i = up
+	}
+	*t = h
+}
+
+// pop takes out the earliest timer that is due.
+func (t *timers) pop(now time.Duration) (slot int32, ok bool) {
+	h := *t
+	if len(h) == 0 || h[0].at > now {
+		return 0, false
+	}
+	slot = h[0].slot
+	h[0] = h[len(h)-1]
+	h = h[:len(h)-1]
+	for i := 0; ; {
+		least := i
+		for c := 2*i + 1; c <= 2*i+2 && c < len(h); c++ {
+			if h[c].at < h[least].at {
+				least = c
+			}
+		}
+		if least == i {
+			break
+		}
+		h[least], h[i] = h[i], h[least]
+		i = least
+	}
+	*t = h
+	return slot, true
+}
