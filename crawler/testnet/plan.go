@@ -57,7 +57,13 @@ func New(pop Population, size Size, seed uint64) (*Plan, error) {
 		}
 	}
 	p.chooseBootstraps()
-	p.chooseReal(size.Real)
+	if pop.AllReal {
+		for i := range p.Nodes[:size.Nodes] {
+			p.Nodes[i].Real = true
+		}
+	} else {
+		p.chooseReal(size.Real)
+	}
 	for i := range p.Nodes {
 		n := &p.Nodes[i]
 		if n.Real && pop.RealAgent != nil {

@@ -80,7 +80,8 @@ type Population struct {
 	Port     uint16 // first port unless Size says otherwise
 	Slots    int    // consecutive ports that a running plan takes
 	// Slot says at which of those ports a node stands.
-	Slot func(Node) int
+	Slot    func(Node) int
+	AllReal bool // every living node is run by an independent implementation
 	// RealAgent is how nodes of an independent implementation name themselves
 	// where that can't be chosen; nil leaves them their persona's agents.
 	RealAgent *Agent
@@ -92,7 +93,7 @@ type Population struct {
 // Size says how large a plan is.
 type Size struct {
 	Nodes   int           // nodes that are up at some time
-	Real    int           // of these, run by an independent implementation; where all are, it is ignored
+	Real    int           // of these, run by an independent implementation; ignored where all are
 	Dead    float64       // share of table entries that nobody answers, and of never living nodes among all planned; in [0, 0.9]
 	Horizon time.Duration // virtual time that is planned
 	Port    uint16        // first port, zero for the population's own

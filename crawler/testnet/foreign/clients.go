@@ -9,6 +9,14 @@ import (
 	"path/filepath"
 )
 
+// endpoints lists the node's addresses, separated by a comma.
+func (n MainlineNode) endpoints() string {
+	if n.Address6.IsValid() {
+		return n.Address.String() + "," + n.Address6.String()
+	}
+	return n.Address.String()
+}
+
 // script runs one process that hosts all nodes of a client.
 func (s *Mainline) script(interpreter, file string, nodes []MainlineNode) error {
 	if len(nodes) == 0 {
@@ -18,9 +26,9 @@ func (s *Mainline) script(interpreter, file string, nodes []MainlineNode) error 
 	if err != nil {
 		return fmt.Errorf("find %s: %w", file, err)
 	}
-	args := []string{path, s.Bootstrap().String()}
+	args := []string{path, s.nodes[0].endpoints()}
 	for _, n := range nodes {
-		args = append(args, n.Address.String())
+		args = append(args, n.endpoints())
 	}
 	_, err = s.procs.start(file, nil, interpreter, args...)
 	return err

@@ -14,35 +14,47 @@ import (
 	"time"
 )
 
+const port = 6881 // of every node
+
 // MainlineConfig says how a Mainline swarm is run.
 type MainlineConfig struct {
-	Scripts string         // folder of libtorrent_node.py, bittorrent_dht_node.js and its node_modules
-	Work    string         // folder for the clients' files and logs
-	Nodes   map[string]int // how many of each client; see MainlineClients. The first libtorrent is the bootstrap
-	Settle  time.Duration  // how long the swarm may take until its nodes know each other
-	Log     *slog.Logger
+	Scripts   string         // folder of libtorrent_node.py, bittorrent_dht_node.js and its node_modules
+	Work      string         // folder for the clients' files and logs
+	Nodes     map[string]int // how many of each client; see MainlineClients. The first libtorrent is the bootstrap
+	DualStack int            // how many libtorrents, from the first, have IPv6 as well, where the kernel has it
+	Settle    time.Duration  // how long the swarm may take until its nodes know each other
+	Log       *slog.Logger
 }
 
 // DefaultMainline is 25 nodes of five clients.
 func DefaultMainline() MainlineConfig {
 	return MainlineConfig{
-		Nodes:  map[string]int{"libtorrent": 7, "bittorrent-dht": 6, "Transmission": 4, "aria2": 4, "rTorrent": 4},
-		Settle: 90 * time.Second,
-		Log:    slog.New(slog.DiscardHandler),
+		Nodes:     map[string]int{"libtorrent": 7, "bittorrent-dht": 6, "Transmission": 4, "aria2": 4, "rTorrent": 4},
+		DualStack: 4,
+		Settle:    90 * time.Second,
+		Log:       slog.New(slog.DiscardHandler),
 	}
 }
 
 // MainlineNode is the truth of one node.
 type MainlineNode struct {
 	Client  string         // program, as people call it
-	Version string         // first bytes of the "v" of its messages (BEP 5); empty when it sends none
 	Address netip.AddrPort // where it listens
+
+	// Address6 is where its IPv6 half listens, which is a node of its own
+	// (BEP 32); zero when it has none.
+	Address6 netip.AddrPort
+
+	// Version and Names are what it said last while the swarm settled, as
+	// anacrolix's codec reads it: the "v" of its messages (BEP 5), empty when it
+	// sends none, and endpoints in its tables.
+	Version string
+	Names   []netip.AddrPort
 }
 
 // A mainlineClient is one program that can take part.
 type mainlineClient struct {
 	name    string
-	version string
 	install string
 	find    func(scripts string) error
 	start   func(s *Mainline, at []MainlineNode) error
@@ -56,12 +68,11 @@ func executable(name string) func(string) error {
 }
 
 var mainlineClients = []mainlineClient{
-	{"libtorrent", "LT", "apt-get install python3-libtorrent", findLibtorrent, (*Mainline).startLibtorrent},
-	{"bittorrent-dht", "", "npm ci in the folder of bittorrent_dht_node.js", findBittorrentDHT, (*Mainline).startBittorrentDHT},
-	// Transmission 3 has no "v" in its messages.
-	{"Transmission", "", "apt-get install transmission-daemon", executable("transmission-daemon"), (*Mainline).startTransmission},
-	{"aria2", "A2", "apt-get install aria2", executable("aria2c"), (*Mainline).startAria2},
-	{"rTorrent", "lt", "apt-get install rtorrent", executable("rtorrent"), (*Mainline).startRTorrent},
+	{"libtorrent", "apt-get install python3-libtorrent", findLibtorrent, (*Mainline).startLibtorrent},
+	{"bittorrent-dht", "npm ci in the folder of bittorrent_dht_node.js", findBittorrentDHT, (*Mainline).startBittorrentDHT},
+	{"Transmission", "apt-get install transmission-daemon", executable("transmission-daemon"), (*Mainline).startTransmission},
+	{"aria2", "apt-get install aria2", executable("aria2c"), (*Mainline).startAria2},
+	{"rTorrent", "apt-get install rtorrent", executable("rtorrent"), (*Mainline).startRTorrent},
 }
 
 // CheckMainline names every client that is missing, and how to install it.
@@ -88,8 +99,7 @@ func StartMainline(ctx context.Context, cfg MainlineConfig) (*Mainline, error) {
 	s := &Mainline{cfg: cfg, procs: processes{dir: cfg.Work}}
 	for _, c := range mainlineClients {
 		for range cfg.Nodes[c.name] {
-			at := netip.AddrFrom4([4]byte{45, 77, byte(len(s.nodes) + 1), 1}) // clients keep one node per /24
-			s.nodes = append(s.nodes, MainlineNode{c.name, c.version, netip.AddrPortFrom(at, 6881)})
+			s.nodes = append(s.nodes, s.plan(c, len(s.nodes)+1))
 		}
 	}
 	if err := s.start(ctx); err != nil {
@@ -99,10 +109,21 @@ func StartMainline(ctx context.Context, cfg MainlineConfig) (*Mainline, error) {
 	return s, nil
 }
 
+// plan gives a node its addresses. Clients keep one node per /24.
+func (s *Mainline) plan(c mainlineClient, number int) MainlineNode {
+	at := netip.AddrFrom4([4]byte{45, 77, byte(number), 1})
+	n := MainlineNode{Client: c.name, Address: netip.AddrPortFrom(at, port)}
+	if c.name == "libtorrent" && number <= s.cfg.DualStack && canIPv6() {
+		at6 := netip.MustParseAddr(fmt.Sprintf("2a0d:45:%x::1", number))
+		n.Address6 = netip.AddrPortFrom(at6, port)
+	}
+	return n
+}
+
 func (s *Mainline) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Settle)
 	defer cancel()
-	watch, err := newObserver(netip.MustParseAddr("45.198.0.1"))
+	watch, err := newObserver(observer4)
 	if err != nil {
 		return err
 	}
@@ -120,6 +141,9 @@ func (s *Mainline) start(ctx context.Context) error {
 	}
 	began := time.Now()
 	if err := s.settle(ctx, watch); err != nil {
+		return errors.Join(err, s.procs.ended())
+	}
+	if err := s.settle6(ctx); err != nil {
 		return errors.Join(err, s.procs.ended())
 	}
 	s.cfg.Log.Info("foreign Mainline swarm settled", "nodes", len(s.nodes), "after", time.Since(began).Round(time.Second))

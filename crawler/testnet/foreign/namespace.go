@@ -5,6 +5,7 @@ package foreign
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -19,17 +20,23 @@ const (
 	Space6   = "2a0d:45::/32"
 	Vantage  = "45.199.0.1"
 	Vantage6 = "2a0d:45:ffff::1"
+
+	observer4 = "45.198.0.1"
+	observer6 = "2a0d:45:fffe::1"
 )
 
 const insideVariable = "CANOPY_FOREIGN_NAMESPACE"
 
 // setUp makes Space reachable over loopback, then becomes the command. IPv6 may
-// be switched off in the kernel; swarms do without it then.
+// be switched off, and binding any of its addresses forbidden; swarms do without
+// it then.
 var setUp = strings.Join([]string{
 	"ip link set lo up",
 	"ip addr add " + Vantage + "/32 dev lo",
 	"ip route add local " + Space + " dev lo src " + Vantage,
-	"{ ip -6 addr add " + Vantage6 + "/128 dev lo && ip -6 route add local " + Space6 + " dev lo; } 2>/dev/null || true",
+	"{ ip -6 addr add " + Vantage6 + "/128 dev lo nodad",
+	"ip -6 route add local " + Space6 + " dev lo src " + Vantage6,
+	"echo 1 > /proc/sys/net/ipv6/ip_nonlocal_bind; } 2> /dev/null || true",
 	`exec "$@"`,
 }, "\n")
 
@@ -49,6 +56,16 @@ func Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
 	}
 	return cmd
+}
+
+// canIPv6 says whether nodes can have IPv6 addresses here.
+func canIPv6() bool {
+	probe, err := net.ListenPacket("udp6", "["+observer6+"]:0")
+	if err != nil {
+		return false
+	}
+	probe.Close()
+	return true
 }
 
 // CheckNamespace says what is missing for [Command] to work here.

@@ -22,12 +22,22 @@ type observer struct {
 	round int
 }
 
-// A view is who named whom in one round of questions. A node that answered
+// A view is what nodes said in one round of questions. A node that answered
 // nothing is absent.
-type view map[netip.AddrPort]map[netip.AddrPort]bool
+type view map[netip.AddrPort]*said
 
-func newObserver(at netip.Addr) (*observer, error) {
-	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(at, 6881)))
+type said struct {
+	version string // the last "v"
+	names   map[netip.AddrPort]bool
+}
+
+// named says whether a node named another.
+func (v view) named(node, other netip.AddrPort) bool {
+	return v[node] != nil && v[node].names[other]
+}
+
+func newObserver(at string) (*observer, error) {
+	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(at), 6881)))
 	if err != nil {
 		return nil, fmt.Errorf("open observer's socket: %w: is this a namespace made by Command?", err)
 	}
@@ -77,12 +87,14 @@ func (o *observer) collect(ctx context.Context, answers int) view {
 			continue
 		}
 		answers--
+		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 		if seen[from] == nil {
-			seen[from] = map[netip.AddrPort]bool{}
+			seen[from] = &said{names: map[netip.AddrPort]bool{}}
 		}
+		seen[from].version = m.ClientId
 		m.R.ForAllNodes(func(n krpc.NodeInfo) {
 			if ip, ok := netip.AddrFromSlice(n.Addr.IP); ok {
-				seen[from][netip.AddrPortFrom(ip.Unmap(), uint16(n.Addr.Port))] = true
+				seen[from].names[netip.AddrPortFrom(ip.Unmap(), uint16(n.Addr.Port))] = true
 			}
 		})
 	}

@@ -5,6 +5,7 @@ package foreign
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -13,13 +14,9 @@ import (
 	"github.com/anacrolix/dht/v2/krpc"
 )
 
-// A swarm has settled when every node names at least minNames others, is named
-// by at least minNamed, and can be reached from the bootstrap over what nodes
-// name.
-const (
-	minNames = 3
-	minNamed = 3
-)
+// A swarm has settled when every node names at least so many others, is named
+// by as many, and can be reached from the bootstrap over what nodes name.
+const enough = 3
 
 // A round asks for one target in each quarter of the key space, so that eight
 // nodes an answer show most of a small table. libtorrent ignores who asks more
@@ -36,16 +33,41 @@ func (s *Mainline) settle(ctx context.Context, watch *observer) error {
 	for _, n := range s.nodes {
 		all = append(all, n.Address)
 	}
+	return s.await(ctx, watch, all)
+}
+
+// settle6 is settle for the IPv6 halves.
+func (s *Mainline) settle6(ctx context.Context) error {
+	var all []netip.AddrPort
+	for _, n := range s.nodes {
+		if n.Address6.IsValid() {
+			all = append(all, n.Address6)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	watch, err := newObserver(observer6)
+	if err != nil {
+		return err
+	}
+	defer watch.Close()
+	return s.await(ctx, watch, all)
+}
+
+// await asks until the nodes have settled, the first being the bootstrap.
+func (s *Mainline) await(ctx context.Context, watch *observer, nodes []netip.AddrPort) error {
 	pace := time.NewTicker(round)
 	defer pace.Stop()
 	var missing []string
 	for {
-		seen, err := watch.ask(ctx, round/2, all, quarters...)
+		seen, err := watch.ask(ctx, round/2, nodes, quarters...)
 		if err != nil {
 			return err
 		}
 		if ctx.Err() == nil { // a round that was cut short tells nothing
-			if missing = s.unsettled(seen); len(missing) == 0 {
+			if missing = seen.unsettled(nodes); len(missing) == 0 {
+				s.learn(seen)
 				return nil
 			}
 			s.cfg.Log.Debug("foreign Mainline swarm is settling", "missing", missing)
@@ -58,36 +80,56 @@ func (s *Mainline) settle(ctx context.Context, watch *observer) error {
 	}
 }
 
-// unsettled says what keeps the swarm from being settled.
-func (s *Mainline) unsettled(seen view) []string {
-	reached := map[netip.AddrPort]bool{}
-	for next := []netip.AddrPort{s.Bootstrap()}; len(next) > 0; next = next[1:] {
-		if reached[next[0]] {
-			continue
-		}
-		reached[next[0]] = true
-		for n := range seen[next[0]] {
-			next = append(next, n)
+// learn adds what was seen to the truth.
+func (s *Mainline) learn(seen view) {
+	for i := range s.nodes {
+		n := &s.nodes[i]
+		for _, at := range []netip.AddrPort{n.Address, n.Address6} {
+			if seen[at] != nil {
+				n.Version = seen[at].version
+				n.Names = slices.AppendSeq(n.Names, maps.Keys(seen[at].names))
+			}
 		}
 	}
+}
+
+// unsettled says what keeps the nodes from being settled.
+func (v view) unsettled(nodes []netip.AddrPort) []string {
+	reached := v.reach(nodes[0])
 	var missing []string
-	for _, n := range s.nodes {
+	for _, n := range nodes {
 		names, named := 0, 0
-		for _, other := range s.nodes {
-			if other.Address == n.Address {
+		for _, other := range nodes {
+			if other == n {
 				continue
 			}
-			if seen[n.Address][other.Address] {
+			if v.named(n, other) {
 				names++
 			}
-			if seen[other.Address][n.Address] {
+			if v.named(other, n) {
 				named++
 			}
 		}
-		if names < minNames || named < minNamed || !reached[n.Address] {
-			missing = append(missing, fmt.Sprintf("%s %s names %d, is named by %d", n.Client, n.Address.Addr(), names, named))
+		if least := min(enough, len(nodes)-1); names < least || named < least || !reached[n] {
+			missing = append(missing, fmt.Sprintf("%s names %d, is named by %d", n.Addr(), names, named))
 		}
 	}
-	slices.Sort(missing)
 	return missing
+}
+
+// reach is every endpoint that can be found from one.
+func (v view) reach(from netip.AddrPort) map[netip.AddrPort]bool {
+	reached := map[netip.AddrPort]bool{from: true}
+	for next := []netip.AddrPort{from}; len(next) > 0; next = next[1:] {
+		if v[next[0]] == nil {
+			continue
+		}
+		for n := range v[next[0]].names {
+			if !reached[n] {
+				reached[n] = true
+				next = append(next, n)
+			}
+		}
+	}
+	return reached
 }

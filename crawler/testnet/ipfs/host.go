@@ -1,0 +1,96 @@
+package ipfs
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/libp2p/go-libp2p"
+	dht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+
+	"canopy/crawler/testnet"
+)
+
+// node is one running host.
+type node struct {
+	host host.Host
+	dht  *dht.IpfsDHT
+}
+
+// startNode starts a server of the DHT that keeps the table it is given: it
+// never looks for others, and admits nobody who talks to it.
+func startNode(plan *testnet.Plan, number int, self peer.AddrInfo) (*node, error) {
+	private, err := privateKey(plan.Seed, number)
+	if err != nil {
+		return nil, fmt.Errorf("start host %d: %w", number, err)
+	}
+	limits, err := connmgr.NewConnManager(16, 64)
+	if err != nil {
+		return nil, fmt.Errorf("start host %d: %w", number, err)
+	}
+	h, err := libp2p.New(
+		libp2p.Identity(private),
+		libp2p.ListenAddrs(self.Addrs...),
+		libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()),
+		libp2p.Transport(quic.NewTransport),
+		libp2p.QUICReuse(quicreuse.NewConnManager, quicreuse.DisableReuseport()),
+		libp2p.UserAgent(plan.Nodes[number].Agent.Wire),
+		libp2p.ConnectionManager(limits),
+		libp2p.ResourceManager(&network.NullResourceManager{}),
+		libp2p.ForceReachabilityPublic(), // no AutoNAT
+		libp2p.DisableRelay(),
+		libp2p.DisableIdentifyAddressDiscovery(),
+		libp2p.DisableMetrics(),
+	)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start host %d: %w", number, err), limits.Close())
+	}
+	d, err := dht.New(h,
+		dht.Mode(dht.ModeServer),
+		dht.BucketSize(bucketSize),
+		dht.DisableAutoRefresh(),
+		dht.BootstrapPeers(),
+		dht.RoutingTableFilter(func(any, peer.ID) bool { return false }),
+	)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start host %d: %w", number, err), h.Close())
+	}
+	return &node{h, d}, nil
+}
+
+func (n *node) stop() error { return errors.Join(n.dht.Close(), n.host.Close()) }
+
+// setTable makes the routing table hold exactly the given peers.
+func (n *node) setTable(entries []peer.AddrInfo) error {
+	wanted := make(map[peer.ID]bool, len(entries))
+	for _, e := range entries {
+		wanted[e.ID] = true
+	}
+	table := n.dht.RoutingTable()
+	for _, id := range table.ListPeers() {
+		if !wanted[id] {
+			table.RemovePeer(id)
+			n.host.Peerstore().ClearAddrs(id) // else it would still be named when asked for
+		}
+	}
+	for _, e := range entries {
+		if table.Find(e.ID) != "" {
+			continue
+		}
+		n.host.Peerstore().AddAddrs(e.ID, e.Addrs, peerstore.PermanentAddrTTL)
+		if _, err := table.TryAddPeer(e.ID, true, false); err != nil {
+			return fmt.Errorf("add %s to table of %s: %w", e.ID, n.host.ID(), err)
+		}
+	}
+	if size := table.Size(); size != len(entries) {
+		return fmt.Errorf("fill table of %s: it holds %d peers instead of %d", n.host.ID(), size, len(entries))
+	}
+	return nil
+}
