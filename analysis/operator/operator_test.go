@@ -1,0 +1,210 @@
+package operator
+
+import (
+	"math"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func names(e []Evidence) (out []string) {
+	for _, e := range e {
+		out = append(out, e.Name)
+	}
+	return out
+}
+
+// TestPersonas judges the kinds of peer that a planned network holds.
+func TestPersonas(t *testing.T) {
+	hetzner := func(agent string, siblings, neighbourhood int) Traits {
+		return Traits{Agent: agent, Hosting: "hosting", ASN: 64500, Organisation: "Example Cloud", Siblings: siblings, Neighbourhood: neighbourhood}
+	}
+	for _, c := range []struct {
+		name     string
+		traits   Traits
+		operator Operator
+		leaning  Operator
+		named    string
+		evidence []string
+	}{
+		{"home", Traits{Hosting: "residential", Agent: "kubo/0.39.0", Siblings: 3, Neighbourhood: 9, Organisation: "Example Telecom"},
+			Community, Community, "", []string{"household-line"}},
+		{"home, many neighbours with one client", Traits{Hosting: "residential", Agent: "libtorrent 2.0.11", Siblings: 60, Neighbourhood: 60},
+			Community, Community, "", []string{"household-line"}},
+		{"home, nothing else known", Traits{Hosting: "residential"}, Community, Community, "", []string{"household-line"}},
+		{"mobile", Traits{Hosting: "mobile", Agent: "LT0200", Siblings: 1, Neighbourhood: 1}, Community, Community, "",
+			[]string{"mobile-line", "people's-torrent-client"}},
+		{"university", Traits{Hosting: "institutional", Agent: "kubo/0.39.0", Siblings: 12, Neighbourhood: 14, Organisation: "Example University"},
+			Institutional, Institutional, "", []string{"institution-land"}},
+		{"fleet", hetzner("fleet/1.2", 40, 44), Commercial, Commercial, "Example Cloud", []string{"fleet", "large-fleet", "rented-land"}},
+		{"fleet with a people's client", hetzner("qBittorrent 5.0.4", 40, 44), Commercial, Commercial, "Example Cloud",
+			[]string{"fleet", "large-fleet", "rented-land"}},
+		{"hobbyist with a desktop", hetzner("kubo/0.39.0/desktop", 1, 1), Community, Community, "",
+			[]string{"desktop-program", "rented-land", "alone-on-rented-land"}},
+		{"hobbyist with qBittorrent", hetzner("qBittorrent 5.0.4", 1, 7), Community, Community, "",
+			[]string{"people's-torrent-client", "rented-land", "alone-on-rented-land"}},
+		{"server, nothing special", hetzner("kubo/0.39.0/2896aed", 1, 5), Unknown, Community, "", []string{"rented-land", "alone-on-rented-land"}},
+		{"server among strangers", hetzner("kubo/0.39.0/2896aed", 9, 60), Unknown, Commercial, "", []string{"rented-land"}},
+		{"hosting alone", Traits{Hosting: "hosting"}, Unknown, Commercial, "", []string{"rented-land"}},
+		{"VPN exit", Traits{Hosting: "anonymiser", Agent: "qBittorrent 5.0.4", Siblings: 30, Neighbourhood: 40}, Unknown, Unknown, "", nil},
+		{"nothing known", Traits{}, Unknown, Unknown, "", nil},
+		{"archive", Traits{Hosting: "institutional", ASN: 7941, Organisation: "Internet Archive"}, Institutional, Institutional, "Internet Archive",
+			[]string{"registry:internet-archive:asn", "institution-land"}},
+	} {
+		v := Default().Judge(c.traits)
+		if v.Operator != c.operator || v.Leaning != c.leaning || v.Name != c.named {
+			t.Errorf("%s: %s leaning %s named %q at %.3f, want %s leaning %s named %q", c.name, v.Operator, v.Leaning, v.Name, v.Probability, c.operator, c.leaning, c.named)
+		}
+		if d := cmp.Diff(c.evidence, names(v.Evidence)); d != "" {
+			t.Errorf("%s: evidence -want +got\n%s", c.name, d)
+		}
+		for _, e := range v.Evidence {
+			if e.Reason == "" || e.Source == "" || e.LogOdds == 0 {
+				t.Errorf("%s: evidence without ground: %+v", c.name, e)
+			}
+		}
+		if len(v.Evidence) > 0 && math.Abs(v.LogOdds-math.Log(v.Probability/(1-v.Probability))) > 1e-9 {
+			t.Errorf("%s: log-odds %v do not belong to probability %v", c.name, v.LogOdds, v.Probability)
+		}
+	}
+}
+
+// TestMoreEvidenceNeverLowersTheProbability adds evidence for one kind step by
+// step.
+func TestMoreEvidenceNeverLowersTheProbability(t *testing.T) {
+	last := 0.0
+	for siblings := 3; siblings < 100; siblings++ {
+		v := Default().Judge(Traits{Hosting: "hosting", Agent: "fleet/1.2", Siblings: siblings, Neighbourhood: siblings})
+		if v.Leaning != Commercial || v.Probability < last {
+			t.Fatalf("%d siblings: %s at %v after %v", siblings, v.Leaning, v.Probability, last)
+		}
+		last = v.Probability
+	}
+	r := Default()
+	var evidence []Evidence
+	last = 0
+	for range 100 {
+		evidence = append(evidence, Evidence{For: Community, LogOdds: 1})
+		k, p := r.weigh(evidence)
+		if k != Community || p < last || p >= 1 {
+			t.Fatalf("%d pieces: %s at %v after %v", len(evidence), k, p, last)
+		}
+		last = p
+	}
+}
+
+func TestHostileAgentsDecideNothing(t *testing.T) {
+	for _, agent := range []string{"", strings.Repeat("*", 10000), strings.Repeat("kubo/", 2000), "\xff\xfe", "<script>alert(1)</script>", "\x1b[2J", "=HYPERLINK()", "kubo/desktop\x00"} {
+		v := Default().Judge(Traits{Agent: agent, Hosting: "unknown", Siblings: 1, Neighbourhood: 1})
+		if v.Operator != Unknown || len(v.Evidence) != 0 {
+			t.Errorf("%.20q: %+v", agent, v)
+		}
+	}
+}
+
+func TestMatch(t *testing.T) {
+	for _, c := range []struct {
+		pattern, s string
+		want       bool
+	}{
+		{"kubo/*/desktop", "kubo/0.39.0/desktop", true},
+		{"kubo/*/desktop", "Kubo/0.39.0/Desktop", true},
+		{"kubo/*/desktop", "kubo/desktop", false},
+		{"kubo/*/desktop", "kubo/0.39.0/desktop/", false},
+		{"LT*", "LT", true},
+		{"a*b*c", "a-b-b-c", true},
+		{"a*b*c", "a-c-b", false},
+		{"ab*ba", "aba", false},
+		{"exact", "exact", true},
+		{"exact", "exactly", false},
+		{"*", "", false},
+	} {
+		if got := match(c.pattern, c.s); got != c.want {
+			t.Errorf("match(%q, %q) = %v", c.pattern, c.s, got)
+		}
+	}
+}
+
+const (
+	someRules = `version: "1"
+threshold: 0.8
+prior: {community: 0, commercial: 0, institutional: 0, reason: none}
+registry_signals:
+  peer_id: {log_odds: 5, reason: a}
+  prefix: {log_odds: 4, reason: b}
+  asn: {log_odds: 3, reason: c}
+  agent: {log_odds: 2, reason: d}
+  protocol: {log_odds: 1, reason: e}
+common_agents: [kubo/0.39.0]
+rules: []
+`
+	someEntry = `entries:
+- id: good
+  name: Good
+  kind: company
+  sources: ["https://example.org"]
+- id: other
+  name: Other
+  kind: company
+  signals: {agents: ["other/*"], asn: [64500], prefixes: [192.0.2.0/24], peer_ids: [QmOther], protocols: ["/other/*"]}
+  sources: ["https://example.org"]
+`
+)
+
+func TestStrongestSignalNamesTheEntry(t *testing.T) {
+	r, err := Load([]byte(someRules), []byte(someEntry))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, traits := range map[string]Traits{
+		"registry:other:peer_id":  {PeerID: "QmOther", ASN: 64500},
+		"registry:other:prefix":   {Address: netip.MustParseAddr("::ffff:192.0.2.9"), ASN: 64500},
+		"registry:other:asn":      {ASN: 64500, Agent: "other/1"},
+		"registry:other:agent":    {Agent: "Other/1", Protocols: []string{"/other/1"}},
+		"registry:other:protocol": {Protocols: []string{"/ipfs/id/1.0.0", "/other/1"}},
+	} {
+		v := r.Judge(traits)
+		if d := cmp.Diff([]string{want}, names(v.Evidence)); d != "" {
+			t.Errorf("-want +got\n%s", d)
+		}
+		if v.Operator == Commercial && v.Name != "Other" {
+			t.Errorf("%s: named %q", want, v.Name)
+		}
+	}
+}
+
+func TestBrokenFilesAreRefusedWithTheirLine(t *testing.T) {
+	rule := func(s string) string {
+		return strings.Replace(someRules, "rules: []", "rules:\n- "+strings.ReplaceAll(s, "\n", "\n  "), 1)
+	}
+	entry := func(old, new string) string { return strings.Replace(someEntry, old, new, 1) }
+	for _, c := range []struct{ name, rules, registry, want string }{
+		{"unknown key", strings.Replace(someRules, "threshold", "treshold", 1), someEntry, "[2:1]"},
+		{"no YAML", "{", someEntry, "[1:"},
+		{"no version", strings.Replace(someRules, `"1"`, `""`, 1), someEntry, "version is missing"},
+		{"threshold", strings.Replace(someRules, "0.8", "1.8", 1), someEntry, "threshold is 1.8"},
+		{"signal", strings.Replace(someRules, "  asn: {log_odds: 3, reason: c}\n", "", 1), someEntry, "registry_signals.asn"},
+		{"rule without condition", rule("name: x\nfor: community\nlog_odds: 1\nreason: r\nsource: s"), someEntry, "line 12: rule 1 \"x\": when is empty"},
+		{"rule without reason", rule("name: x\nwhen: {min_siblings: 2}\nfor: community\nlog_odds: 1\nsource: s"), someEntry, "reason or source"},
+		{"rule for nobody", rule("name: x\nwhen: {min_siblings: 2}\nfor: aliens\nlog_odds: 1\nreason: r\nsource: s"), someEntry, `for is "aliens"`},
+		{"infinite weight", rule("name: x\nwhen: {min_siblings: 2}\nfor: community\nlog_odds: .inf\nreason: r\nsource: s"), someEntry, "log_odds is missing or absurd"},
+		{"entry without source", someRules, entry("signals: {agents", "signals: {agents") + "- id: x\n  name: X\n  kind: company\n", "line 11: entry 3 \"x\": it gives no source"},
+		{"source no address", someRules, entry("https://example.org", "hearsay"), "line 2: entry 1 \"good\": source \"hearsay\""},
+		{"unknown kind", someRules, entry("company", "guild"), `kind "guild"`},
+		{"unknown key of an entry", someRules, entry("  kind: company", "  kind: company\n  color: red"), "[5:3]"},
+		{"same id", someRules, entry("id: good", "id: other"), "used twice"},
+		{"agent of everybody", someRules, entry("other/*", "kubo*"), `claims everybody: it fits "kubo/0.39.0"`},
+		{"bare star", someRules, entry("other/*", "*"), "claims everybody"},
+		{"protocol of everybody", someRules, entry("/other/*", "/*"), "claims everybody"},
+		{"prefix of everybody", someRules, entry("192.0.2.0/24", "0.0.0.0/0"), "claims everybody"},
+		{"IPv6 prefix of everybody", someRules, entry("192.0.2.0/24", "2000::/3"), "claims everybody"},
+		{"AS 0", someRules, entry("64500", "0"), "claims everybody"},
+	} {
+		_, err := Load([]byte(c.rules), []byte(c.registry))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
+		}
+	}
+}

@@ -1,0 +1,236 @@
+package operator
+
+import (
+	"bytes"
+	"cmp"
+	_ "embed"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/goccy/go-yaml"
+)
+
+// The rules and the registry that Canopy brings along.
+var (
+	//go:embed rules.yaml
+	rulesYAML []byte
+	//go:embed registry.yaml
+	registryYAML []byte
+)
+
+// Rules is a ruleset with its registry, ready to judge. It is immutable and
+// safe for concurrent use.
+type Rules struct {
+	version   string
+	threshold float64
+	prior     map[Operator]float64
+	signals   map[string]float64
+	rules     []rule
+	registry  []Entry
+}
+
+// rule is one piece of evidence and when it holds.
+type rule struct {
+	Evidence
+	when condition
+}
+
+// condition is a conjunction; what is absent does not matter.
+type condition struct {
+	Hosting       []string `yaml:"hosting"`
+	Agents        []string `yaml:"agents"` // patterns, any of which fits
+	MinSiblings   int      `yaml:"min_siblings"`
+	MaxSiblings   int      `yaml:"max_siblings"`
+	SiblingsShare float64  `yaml:"min_siblings_share"` // of the neighbourhood
+}
+
+// rulesFile is the form of rules.yaml.
+type rulesFile struct {
+	Version   string  `yaml:"version"`
+	Threshold float64 `yaml:"threshold"`
+	Prior     struct {
+		Community     float64 `yaml:"community"`
+		Commercial    float64 `yaml:"commercial"`
+		Institutional float64 `yaml:"institutional"`
+		Reason        string  `yaml:"reason"`
+	} `yaml:"prior"`
+	Common  []string               `yaml:"common_agents"`
+	Signals map[string]signalEntry `yaml:"registry_signals"`
+	Rules   []struct {
+		Name    string    `yaml:"name"`
+		When    condition `yaml:"when"`
+		For     Operator  `yaml:"for"`
+		LogOdds float64   `yaml:"log_odds"`
+		Reason  string    `yaml:"reason"`
+		Source  string    `yaml:"source"`
+	} `yaml:"rules"`
+}
+
+type signalEntry struct {
+	LogOdds float64 `yaml:"log_odds"`
+	Reason  string  `yaml:"reason"`
+}
+
+// Default returns the rules that Canopy brings along.
+func Default() *Rules { return builtin() }
+
+var builtin = sync.OnceValue(func() *Rules {
+	r, err := Load(rulesYAML, registryYAML)
+	if err != nil {
+		panic(err) // a test loads them, so a release cannot hold broken ones
+	}
+	return r
+})
+
+// Load reads a ruleset and a registry in the form of rules.yaml and
+// registry.yaml beside this file. Unknown keys, rules without reason, registry
+// entries without source and signals that claim everybody are errors that name
+// the line.
+func Load(rules, registry []byte) (*Rules, error) {
+	var f rulesFile
+	if err := decode(rules, &f); err != nil {
+		return nil, fmt.Errorf("read operator rules: %w", err)
+	}
+	r := &Rules{
+		version: f.Version, threshold: f.Threshold, signals: map[string]float64{},
+		prior: map[Operator]float64{
+			Community: f.Prior.Community, Commercial: f.Prior.Commercial, Institutional: f.Prior.Institutional,
+		},
+	}
+	if err := r.takeRules(f, rules); err != nil {
+		return nil, fmt.Errorf("read operator rules: %w", err)
+	}
+	if err := r.takeRegistry(registry, f.Common); err != nil {
+		return nil, fmt.Errorf("read operator registry: %w", err)
+	}
+	return r, nil
+}
+
+// Version names the ruleset; it is stored with every result.
+func (r *Rules) Version() string { return r.version }
+
+// takeRules checks and keeps the rules of a file.
+func (r *Rules) takeRules(f rulesFile, raw []byte) error {
+	switch {
+	case f.Version == "":
+		return fmt.Errorf("version is missing")
+	case !(f.Threshold > 0.5 && f.Threshold < 1):
+		return fmt.Errorf("threshold is %v; want a probability above 0.5 and below 1", f.Threshold)
+	case f.Prior.Reason == "":
+		return fmt.Errorf("the prior gives no reason")
+	}
+	for _, kind := range signalKinds {
+		s, ok := f.Signals[kind]
+		if !ok || s.Reason == "" || !sound(s.LogOdds) || s.LogOdds < 0 {
+			return fmt.Errorf("registry_signals.%s: want log_odds, not negative, and a reason", kind)
+		}
+		r.signals[kind] = s.LogOdds
+	}
+	if len(f.Signals) != len(signalKinds) {
+		return fmt.Errorf("registry_signals: known are %v", signalKinds)
+	}
+	seen := map[string]bool{}
+	for i, in := range f.Rules {
+		var why string
+		switch {
+		case in.Name == "" || seen[in.Name]:
+			why = "the name is missing or used twice"
+		case !slices.Contains(decided[:], in.For):
+			why = fmt.Sprintf("for is %q; want one of %v", in.For, decided)
+		case in.LogOdds == 0 || !sound(in.LogOdds):
+			why = "log_odds is missing or absurd"
+		case in.Reason == "" || in.Source == "":
+			why = "reason or source is missing"
+		case in.When.empty():
+			why = "when is empty, so it would claim everybody"
+		}
+		if why != "" {
+			return fmt.Errorf("%srule %d %q: %s", at(raw, fmt.Sprintf("$.rules[%d]", i)), i+1, in.Name, why)
+		}
+		seen[in.Name] = true
+		e := Evidence{Name: in.Name, For: in.For, LogOdds: in.LogOdds, Reason: strings.TrimSpace(in.Reason), Source: in.Source}
+		r.rules = append(r.rules, rule{Evidence: e, when: in.When})
+	}
+	return nil
+}
+
+// sound says whether a weight is a number that leaves room for other evidence.
+func sound(w float64) bool { return !math.IsNaN(w) && math.Abs(w) <= 10 }
+
+func (c condition) empty() bool {
+	return len(c.Hosting) == 0 && len(c.Agents) == 0 && c.MinSiblings == 0 && c.MaxSiblings == 0 && c.SiblingsShare == 0
+}
+
+// holds says whether a peer meets the condition. What is not known of the peer
+// meets no condition on it.
+func (c condition) holds(t Traits) bool {
+	hosting := cmp.Or(t.Hosting, "unknown")
+	switch {
+	case len(c.Hosting) > 0 && !slices.Contains(c.Hosting, hosting):
+		return false
+	case len(c.Agents) > 0 && !matchAny(c.Agents, t.Agent):
+		return false
+	case c.MinSiblings > 0 && t.Siblings < c.MinSiblings:
+		return false
+	case c.MaxSiblings > 0 && (t.Siblings == 0 || t.Siblings > c.MaxSiblings):
+		return false
+	case c.SiblingsShare > 0 && float64(t.Siblings) < c.SiblingsShare*float64(max(1, t.Neighbourhood)):
+		return false
+	}
+	return true
+}
+
+func matchAny(patterns []string, s string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return match(p, s) })
+}
+
+// match compares without regard to case; * in the pattern stands for any
+// number of characters. It takes time linear in the pieces of the pattern.
+func match(pattern, s string) bool {
+	if s == "" {
+		return false
+	}
+	pieces := strings.Split(strings.ToLower(pattern), "*")
+	s = strings.ToLower(s)
+	first, last := pieces[0], pieces[len(pieces)-1]
+	if len(pieces) == 1 {
+		return s == first
+	}
+	if !strings.HasPrefix(s, first) {
+		return false
+	}
+	s = s[len(first):]
+	if !strings.HasSuffix(s, last) {
+		return false
+	}
+	s = s[:len(s)-len(last)]
+	for _, p := range pieces[1 : len(pieces)-1] {
+		i := strings.Index(s, p)
+		if i < 0 {
+			return false
+		}
+		s = s[i+len(p):]
+	}
+	return true
+}
+
+// decode reads YAML without tolerance; goccy's errors name line and column.
+func decode(raw []byte, into any) error {
+	return yaml.NewDecoder(bytes.NewReader(raw), yaml.Strict()).Decode(into)
+}
+
+// at finds the line of a YAML path, for messages.
+func at(raw []byte, path string) string {
+	p, err := yaml.PathString(path)
+	if err != nil {
+		return ""
+	}
+	node, err := p.ReadNode(bytes.NewReader(raw))
+	if err != nil || node.GetToken() == nil {
+		return ""
+	}
+	return fmt.Sprintf("line %d: ", node.GetToken().Position.Line)
+}
