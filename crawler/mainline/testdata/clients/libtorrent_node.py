@@ -1,42 +1,41 @@
 """Runs libtorrent sessions that do nothing but the DHT.
 
-usage: libtorrent_node.py BOOTSTRAP ADDRESS:PORT...
+usage: libtorrent_node.py BOOTSTRAP ENDPOINTS...
 
-Every address gets a session of its own that is told of BOOTSTRAP. The sessions
-look up random keys, as clients with torrents do, until standard input closes.
+Endpoints are ADDRESS:PORT, or an IPv4 and an IPv6 one separated by a comma.
+Each argument gets a session of its own that is told of BOOTSTRAP. The sessions
+look up random keys, as clients with torrents do, until they are killed.
 """
 
 import os
-import select
 import sys
+import time
 
 import libtorrent
 
 
-def start(endpoint, bootstrap):
+def start(endpoints, bootstrap):
     session = libtorrent.session({
-        "listen_interfaces": endpoint,
-        "outgoing_interfaces": endpoint.rsplit(":", 1)[0],
+        "listen_interfaces": endpoints,
         "enable_dht": True,
         "enable_lsd": False,
         "enable_upnp": False,
         "enable_natpmp": False,
-        "dht_bootstrap_nodes": "" if endpoint == bootstrap else bootstrap,
+        "dht_bootstrap_nodes": "",
         "alert_mask": 0,
     })
-    if endpoint != bootstrap:
-        host, port = bootstrap.rsplit(":", 1)
-        session.add_dht_node((host, int(port)))
+    if endpoints != bootstrap:
+        for entry in bootstrap.split(","):
+            host, port = entry.rsplit(":", 1)
+            session.add_dht_node((host.strip("[]"), int(port)))
     return session
 
 
 def main():
     bootstrap, endpoints = sys.argv[1], sys.argv[2:]
-    sessions = [start(endpoint, bootstrap) for endpoint in endpoints]
+    sessions = [start(own, bootstrap) for own in endpoints]
     while True:
-        readable, _, _ = select.select([sys.stdin], [], [], 2)
-        if readable and not sys.stdin.buffer.read1(1):
-            os._exit(0)  # a session's own farewell waits for trackers
+        time.sleep(2)
         for session in sessions:
             session.dht_get_peers(libtorrent.sha1_hash(os.urandom(20)))
 
