@@ -3,6 +3,7 @@ package ipfs
 import (
 	"errors"
 	"fmt"
+	"net"
 
 	"github.com/libp2p/go-libp2p"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
@@ -22,6 +23,13 @@ import (
 type node struct {
 	host host.Host
 	dht  *dht.IpfsDHT
+	udp  *net.UDPConn // QUIC's socket: go-libp2p closes what runs over it, not the socket itself
+}
+
+func (n *node) listenUDP(network string, at *net.UDPAddr) (net.PacketConn, error) {
+	conn, err := net.ListenUDP(network, at)
+	n.udp = conn
+	return conn, err
 }
 
 // startNode starts a server of the DHT that keeps the table it is given: it
@@ -35,12 +43,13 @@ func startNode(plan *testnet.Plan, number int, self peer.AddrInfo) (*node, error
 	if err != nil {
 		return nil, fmt.Errorf("start host %d: %w", number, err)
 	}
-	h, err := libp2p.New(
+	n := &node{}
+	n.host, err = libp2p.New(
 		libp2p.Identity(private),
 		libp2p.ListenAddrs(self.Addrs...),
 		libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()),
 		libp2p.Transport(quic.NewTransport),
-		libp2p.QUICReuse(quicreuse.NewConnManager, quicreuse.DisableReuseport()),
+		libp2p.QUICReuse(quicreuse.NewConnManager, quicreuse.DisableReuseport(), quicreuse.OverrideListenUDP(n.listenUDP)),
 		libp2p.UserAgent(plan.Nodes[number].Agent.Wire),
 		libp2p.ConnectionManager(limits),
 		libp2p.ResourceManager(&network.NullResourceManager{}),
@@ -50,9 +59,9 @@ func startNode(plan *testnet.Plan, number int, self peer.AddrInfo) (*node, error
 		libp2p.DisableMetrics(),
 	)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start host %d: %w", number, err), limits.Close())
+		return nil, errors.Join(fmt.Errorf("start host %d: %w", number, err), limits.Close(), n.stop())
 	}
-	d, err := dht.New(h,
+	n.dht, err = dht.New(n.host,
 		dht.Mode(dht.ModeServer),
 		dht.BucketSize(bucketSize),
 		dht.DisableAutoRefresh(),
@@ -60,12 +69,27 @@ func startNode(plan *testnet.Plan, number int, self peer.AddrInfo) (*node, error
 		dht.RoutingTableFilter(func(any, peer.ID) bool { return false }),
 	)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start host %d: %w", number, err), h.Close())
+		return nil, errors.Join(fmt.Errorf("start host %d: %w", number, err), n.stop())
 	}
-	return &node{h, d}, nil
+	return n, nil
 }
 
-func (n *node) stop() error { return errors.Join(n.dht.Close(), n.host.Close()) }
+// stop frees whatever was started.
+func (n *node) stop() error {
+	var failed error
+	if n.dht != nil {
+		failed = n.dht.Close()
+	}
+	if n.host != nil {
+		failed = errors.Join(failed, n.host.Close())
+	}
+	if n.udp != nil {
+		if err := n.udp.Close(); !errors.Is(err, net.ErrClosed) {
+			failed = errors.Join(failed, err)
+		}
+	}
+	return failed
+}
 
 // setTable makes the routing table hold exactly the given peers.
 func (n *node) setTable(entries []peer.AddrInfo) error {

@@ -6,10 +6,10 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -155,7 +155,8 @@ func checkDown(t *testing.T, h host.Host, node testnet.Node) {
 		conn.Close()
 		t.Fatalf("node %d of life %d listens", node.Number, node.Life)
 	}
-	refused, silent := strings.Contains(err.Error(), "refused"), errors.Is(err, os.ErrDeadlineExceeded)
+	var timeout net.Error
+	refused, silent := errors.Is(err, syscall.ECONNREFUSED), errors.As(err, &timeout) && timeout.Timeout()
 	if node.Life == testnet.Silent && !silent || node.Life != testnet.Silent && !refused {
 		t.Errorf("node %d of life %d: %v", node.Number, node.Life, err)
 	}
