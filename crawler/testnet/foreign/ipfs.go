@@ -30,7 +30,7 @@ type IPFSConfig struct {
 
 // DefaultIPFS is ten servers and two clients of two generations.
 func DefaultIPFS() IPFSConfig {
-	return IPFSConfig{Servers: 5, Clients: 1, Settle: 60 * time.Second, Log: slog.New(slog.DiscardHandler)}
+	return IPFSConfig{Servers: 12, Clients: 1, Settle: 60 * time.Second, Log: slog.New(slog.DiscardHandler)}
 }
 
 // IPFSNode is the truth of one node, as the node itself tells it.

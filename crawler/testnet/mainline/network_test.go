@@ -44,14 +44,18 @@ type asker struct {
 	conn *net.UDPConn
 }
 
-func newAsker(t *testing.T) *asker {
+func newAsker(t *testing.T) *asker { return &asker{t, newAskerConn(t)} }
+
+func newAskerConn(t testing.TB) *net.UDPConn {
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	return &asker{t, conn}
+	return conn
 }
+
+func udpAddr(n *testnet.Node) *net.UDPAddr { return net.UDPAddrFromAddrPort(n.Address) }
 
 // patience is longer than any delay of a busy machine, silence is how long a
 // node that should be silent is listened to.
