@@ -148,14 +148,14 @@ func (s *IPFS) Await(ctx context.Context, done func([]IPFSNode) bool) error {
 // Close ends every node.
 func (s *IPFS) Close() { s.procs.close() }
 
-// settled says whether every node knows every server.
+// settled says whether every server knows every other one.
 func (s *IPFS) settled(nodes []IPFSNode) bool {
 	if len(nodes) < s.started {
 		return false
 	}
-	for _, server := range nodes {
-		for _, n := range nodes {
-			if server.Server && n.ID != server.ID && !n.Knows(server.ID) {
+	for _, n := range nodes {
+		for _, other := range nodes {
+			if n.Server && other.Server && n.ID != other.ID && !n.Knows(other.ID) {
 				return false
 			}
 		}

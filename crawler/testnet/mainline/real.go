@@ -89,19 +89,30 @@ func startReal(ctx context.Context, node *testnet.Node) (*realNode, error) {
 	return &realNode{server, conn}, nil
 }
 
+// questions is how many a real node asks at once.
+const questions = 8
+
 // fill asks every node of the planned table that is up, since dht.Server
 // names only those that have answered it.
 func (r *realNode) fill(ctx context.Context, plan *testnet.Plan, view *testnet.View, number int) {
-	for _, entry := range view.Table(number) {
-		if ctx.Err() != nil {
-			return
-		}
-		if !view.Up(int(entry)) {
-			continue
-		}
-		to := dht.NewAddr(net.UDPAddrFromAddrPort(plan.Nodes[entry].Address))
-		r.server.Query(ctx, to, "ping", dht.QueryInput{}) // one that stays silent has no place in the table
+	entries := make(chan uint32)
+	var wait sync.WaitGroup
+	for range questions {
+		wait.Go(func() {
+			for entry := range entries {
+				to := dht.NewAddr(net.UDPAddrFromAddrPort(plan.Nodes[entry].Address))
+				// Who stays silent has no place in the table.
+				_ = r.server.Query(ctx, to, "ping", dht.QueryInput{})
+			}
+		})
 	}
+	for _, entry := range view.Table(number) {
+		if view.Up(int(entry)) && ctx.Err() == nil {
+			entries <- entry
+		}
+	}
+	close(entries)
+	wait.Wait()
 }
 
 func (r *realNode) stop() {
