@@ -3,6 +3,7 @@ package mainline
 import (
 	"encoding/hex"
 	"fmt"
+	"strconv"
 
 	"canopy/crawler/observation"
 )
@@ -19,16 +20,14 @@ type client struct {
 // share an implementation: qBittorrent and Deluge are libtorrent.
 var clients = map[[2]byte]client{
 	{'L', 'T'}: {"libtorrent", libtorrentVersion, true}, // arvidn/libtorrent src/kademlia/dht_tracker.cpp, send_packet
-	{'l', 't'}: {"libTorrent", nibbles, false},          // rakshasa/libtorrent configure.ac, PEER_VERSION; the library of rTorrent
+	{'l', 't'}: {"rTorrent", rakshasaVersion, false},    // rakshasa/libtorrent configure.ac, PEER_VERSION: rTorrent's library
 	{'U', 'T'}: {"µTorrent", build, false},              // bittorrent/libbtdht: two letters of the client and its build number
 	{'B', 'T'}: {"BitTorrent", build, false},            // the same code base under its other name
-	{'T', 'R'}: {"Transmission", build, true},           // transmission/transmission libtransmission/tr-dht: over jech/dht
+	{'T', 'R'}: {"Transmission", revision, true},        // until 2010 the Subversion revision; since then tr-dht.cc says nothing
 	{'J', 'C'}: {"jech/dht", dotted, true},              // jech/dht dht-example.c
-	{'A', '2'}: {"aria2", build, false},                 // aria2/aria2 src/DHTMessageFactoryImpl.cc: DHT_VERSION
-	{'M', 'P'}: {"MooPolice", dotted, false},            // libtorrent's list of DHT extensions
-	{'G', 'R'}: {"GetRight", dotted, false},             // libtorrent's list of DHT extensions
-	{'A', 'Z'}: {"Vuze", dotted, false},                 // the8472/mldht
-	{'W', 'W'}: {"WebTorrent", dotted, false},           // BEP 20 code, asked for in webtorrent/bittorrent-dht issue 161
+	{'A', '2'}: {"aria2", dhtVersion, false},            // aria2/aria2 src/DHTMessageFactoryImpl.cc and DHTConstants.h
+	{'M', 'P'}: {"MooPolice", dotted, false},            // libtorrent docs/dht_extensions
+	{'G', 'R'}: {"GetRight", dotted, false},             // libtorrent docs/dht_extensions
 	{'C', 'Y'}: {"Canopy", dotted, false},               // Config.Version
 }
 
@@ -41,16 +40,24 @@ func libtorrentVersion(a, b byte) string {
 	return fmt.Sprintf("%d.%d.%d", a, b>>4, b&15)
 }
 
-// nibbles reads rakshasa's form of 0.13.8, which is 0x0D 0x80.
-func nibbles(a, b byte) string { return fmt.Sprintf("0.%d.%d", a, b>>4) }
+// rakshasaVersion reads the library's version: 0.13.8 is 0x0D 0x80.
+func rakshasaVersion(a, b byte) string { return fmt.Sprintf("libtorrent 0.%d.%d", a, b>>4) }
 
-// build reads a 16-bit number.
-func build(a, b byte) string { return fmt.Sprintf("build %d", int(a)<<8|int(b)) }
+func number(a, b byte) int { return int(a)<<8 | int(b) }
+
+func build(a, b byte) string { return strconv.Itoa(number(a, b)) }
+
+func revision(a, b byte) string { return "r" + build(a, b) }
+
+// dhtVersion reads aria2's count of changes to its DHT code.
+func dhtVersion(a, b byte) string { return "DHT " + build(a, b) }
 
 func dotted(a, b byte) string { return fmt.Sprintf("%d.%d", a, b) }
 
-// roomy tells whether the client's first buckets hold more than a reply does.
-func roomy(v []byte) bool { return len(v) >= 2 && clients[[2]byte(v)].roomy }
+// roomy tells whether the client's first buckets may hold more than a reply
+// does: known to be so, or the client does not say what it is, as today's
+// Transmission.
+func roomy(v []byte) bool { return len(v) < 2 || clients[[2]byte(v)].roomy }
 
 // agent names the client that `v` stands for, in a form that is safe to show:
 // name and version when it is known, else the bytes if they can be printed,

@@ -18,38 +18,41 @@ const (
 const (
 	replyNodes = 8   // nodes of a full reply (BEP 5)
 	maxQueries = 160 // questions to one peer; a libtorrent table of 400 nodes takes 70
-	tailLevels = 2   // levels without news after the table seems to end, since some clients answer from one bucket only
 	roomyDepth = 4   // first buckets that hold more than 8 nodes in libtorrent and jech/dht: 128, 64, 32, 16
+
+	// Levels without news after which a table has ended: beyond what the first
+	// reply told of its depth, and when that told nothing, since some clients
+	// answer from one bucket and the next only.
+	tailLevels  = 1
+	shortLevels = 3
 )
 
 // plan decides what to ask one peer next, from what it answered so far.
 //
-// The table of peer P is read bucket by bucket: P's own ID with bit j flipped
-// is closest to all that bucket j holds. A reply that reaches beyond the
-// prefix shared with P holds all of the deeper buckets, so the table ends
-// there. A reply that is full and lies wholly inside the bucket may hide more:
-// then the other end of the bucket is asked for (the same target with every
-// further bit flipped, which turns the order around), and so on in each half.
+// The first question is about the peer's own ID: a full reply holds the whole
+// table but for the first few buckets, down to that of the farthest node named. Then these
+// buckets are read one by one: P's own ID with bit j flipped is closest to all
+// that bucket j holds. A reply that is full and lies wholly inside the bucket
+// may hide more: then the other end of the bucket is asked for (the same
+// target with every further bit flipped, which turns the order around), and so
+// on in each half. anacrolix/dht does not sort: it names the bucket of the
+// target and then shallower ones, for which the same questions do.
 type plan struct {
 	mode   mode
+	own    bool // the query under way is the first, about the peer's own ID
 	probe  bool // the query under way is about open[len(open)-1]
 	roomy  bool // a client whose first buckets are large
 	over   bool
 	cut    bool // ended by maxQueries
-	depth  int  // bit flipped by the query under way
-	quiet  int  // levels without news since every table ended
+	depth  int  // bucket that is read next
+	floor  int  // deepest bucket that must be read
+	tail   int  // levels without news that end the table
+	quiet  int  // levels without news
 	asked  int
 	self   krpc.ID
 	target krpc.ID
-	tables [families]table
+	narrow [families]bool // a bucket with exactly 8 nodes was seen: deeper ones hold no more
 	open   []stretch
-}
-
-// table is what is known of one family's routing table.
-type table struct {
-	heard  bool // it named nodes at least once
-	ended  bool
-	narrow bool // a bucket with exactly 8 nodes was seen: deeper ones hold no more
 }
 
 // stretch is a prefix whose end near target was read and whose far end was not.
@@ -70,14 +73,9 @@ type summary struct {
 
 // begin starts a plan and sets the first target.
 func (p *plan) begin(m mode, self krpc.ID, random func() krpc.ID) {
-	*p = plan{mode: m, self: self, open: p.open[:0]}
-	switch m {
-	case modeSeed:
+	*p = plan{mode: m, own: true, self: self, target: self, tail: tailLevels, open: p.open[:0]}
+	if m == modeSeed {
 		p.target = random()
-	case modeSurvey:
-		p.target = self
-	default:
-		p.target = flip(self, 0)
 	}
 }
 
@@ -91,6 +89,9 @@ func (p *plan) took(reply *[families]summary) {
 	case p.mode == modeSurvey:
 		p.survey(reply)
 		return
+	case p.own:
+		p.own = false
+		p.sound(reply)
 	case p.probe:
 		s := p.open[len(p.open)-1]
 		p.open = p.open[:len(p.open)-1]
@@ -109,35 +110,38 @@ func (p *plan) survey(reply *[families]summary) {
 		p.over = true
 		return
 	}
-	deepest := 0
+	p.sound(reply)
+	p.target = flip(p.self, int(p.self[krpc.IDLen-1])%(p.floor+1))
+}
+
+// sound takes in the reply about the peer's own ID.
+func (p *plan) sound(reply *[families]summary) {
 	for _, s := range reply {
-		if s.nodes > 0 {
-			deepest = max(deepest, min(s.shared, 8*krpc.IDLen-1))
+		if s.nodes >= replyNodes {
+			p.floor = max(p.floor, min(s.shared, 8*krpc.IDLen-1))
+		} else if s.nodes > 0 {
+			p.tail = shortLevels
 		}
 	}
-	p.target = flip(p.self, int(p.self[krpc.IDLen-1])%(deepest+1))
+	if p.floor == 0 {
+		p.tail = shortLevels
+	}
 }
 
 // level takes in the reply about bucket p.depth.
 func (p *plan) level(reply *[families]summary) {
-	fresh, ended := 0, true
+	fresh := 0
 	for f, s := range reply {
-		t := &p.tables[f]
 		fresh += s.fresh
-		if s.nodes > 0 {
-			t.heard = true
-		}
-		if s.nodes < replyNodes || s.shared < p.depth {
-			t.ended = true
-		} else if s.shared > p.depth && (!t.narrow || p.roomy && p.depth < roomyDepth) {
+		if s.nodes >= replyNodes && s.shared > p.depth && (!p.narrow[f] || p.roomy && p.depth < roomyDepth) {
 			p.open = append(p.open, stretch{p.target, uint8(p.depth + 1), uint8(s.shared), family(f), true})
 		}
-		ended = ended && (t.ended || !t.heard)
 	}
-	if ended && fresh == 0 {
-		p.quiet++
-	} else {
+	switch {
+	case fresh > 0:
 		p.quiet = 0
+	case p.depth > p.floor || p.floor == 0:
+		p.quiet++
 	}
 	p.depth++
 }
@@ -149,7 +153,7 @@ func (p *plan) split(s stretch, r summary) {
 		return // it reached beyond the prefix: nothing is hidden
 	}
 	if r.fresh == 0 {
-		p.tables[s.family].narrow = p.tables[s.family].narrow || s.bucket
+		p.narrow[s.family] = p.narrow[s.family] || s.bucket
 		return
 	}
 	if int(s.bits)+1 >= 8*krpc.IDLen {
@@ -167,7 +171,7 @@ func (p *plan) split(s stretch, r summary) {
 func (p *plan) next() {
 	p.probe = len(p.open) > 0
 	switch {
-	case !p.probe && (p.quiet >= tailLevels || p.depth >= 8*krpc.IDLen):
+	case !p.probe && (p.quiet >= p.tail || p.depth >= 8*krpc.IDLen):
 		p.over = true
 	case p.asked >= maxQueries:
 		p.over, p.cut = true, true

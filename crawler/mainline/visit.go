@@ -57,8 +57,8 @@ func (v *visit) note(m *krpc.Message) {
 	v.readOnly = v.readOnly || m.ReadOnly
 	if len(m.Version) > 0 {
 		v.versionN = uint8(copy(v.version[:], m.Version))
-		v.plan.roomy = roomy(m.Version)
 	}
+	v.plan.roomy = roomy(m.Version)
 }
 
 // notContacted is the result of a peer that no query may be sent to.
