@@ -37,12 +37,12 @@ type race struct {
 	running map[int]context.CancelCauseFunc
 	refused map[netip.Addr]bool
 	timer   *time.Timer
-	events  chan event
+	events  chan progress
 	failed  []attempt
 }
 
-// event is news of one attempt: its transport stands, or it ended.
-type event struct {
+// progress is news of one attempt: its transport stands, or it ended.
+type progress struct {
 	i    int
 	conn transport.CapableConn
 	err  error // nil with a nil conn: the transport stands
@@ -52,7 +52,7 @@ func (d *dialer) race(ctx context.Context, p Peer, list []candidate, booked map[
 	r := &race{
 		d: d, peer: p, list: list, booked: booked,
 		running: make(map[int]context.CancelCauseFunc), refused: make(map[netip.Addr]bool),
-		timer: time.NewTimer(0), events: make(chan event, 2*len(list)), // no attempt ever blocks
+		timer: time.NewTimer(0), events: make(chan progress, 2*len(list)), // no attempt ever blocks
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	won := r.run(ctx)
@@ -96,7 +96,7 @@ func (r *race) run(ctx context.Context) *link {
 
 // fail notes a failed attempt, and goes on with the next address at once when
 // no other is under way.
-func (r *race) fail(e event) {
+func (r *race) fail(e progress) {
 	c := r.list[e.i]
 	a := attempt{candidate: c, outcome: outcomeOf(e.err), err: e.err}
 	r.failed = append(r.failed, a)
@@ -139,10 +139,10 @@ func (r *race) start(ctx context.Context) {
 	go func() {
 		ctx, done := context.WithTimeout(ctx, r.d.load.stretch(limit))
 		defer done()
-		conn, err := r.d.open(ctx, r.peer, c, func() { r.events <- event{i: i} })
+		conn, err := r.d.open(ctx, r.peer, c, func() { r.events <- progress{i: i} })
 		if err != nil && ctx.Err() != nil {
 			err = errors.Join(context.Cause(ctx), err)
 		}
-		r.events <- event{i, conn, err}
+		r.events <- progress{i, conn, err}
 	}()
 }

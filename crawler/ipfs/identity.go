@@ -85,14 +85,14 @@ func (id *identity) answer(s network.MuxedStream, remote multiaddr.Multiaddr, pa
 }
 
 const (
-	maxIdentifyParts = 10      // messages that one peer may split its card into
-	maxIdentifyBytes = 8 << 10 // each
+	maxIdentifyParts = 10       // messages that one peer may split its card into
+	maxIdentifyBytes = 64 << 10 // in all; go-libp2p believes 8 KiB of each
 )
 
 // readCard reads a peer's card: one or more messages, to be merged, until the
 // end of the stream.
 func readCard(r io.Reader) (*identifypb.Identify, error) {
-	card, parts := &identifypb.Identify{}, pbio.NewDelimitedReader(r, maxIdentifyBytes)
+	card, parts := &identifypb.Identify{}, pbio.NewDelimitedReader(io.LimitReader(r, maxIdentifyBytes), maxIdentifyBytes)
 	for range maxIdentifyParts {
 		var part identifypb.Identify
 		switch err := parts.ReadMsg(&part); err {

@@ -50,7 +50,7 @@ func outcomeOf(err error) observation.Outcome {
 		return observation.Busy
 	case errors.As(err, &malformed):
 		return observation.Malformed
-	case errors.As(err, &unsupported) && !errors.As(err, &handshake):
+	case errors.As(err, &unsupported) && !errors.As(err, &handshake), refusedProtocol(err):
 		return observation.WrongProtocol
 	case timedOut(err):
 		return observation.Timeout
@@ -109,6 +109,11 @@ func busy(err error) bool {
 	}
 	var t *quic.TransportError
 	return errors.As(err, &t) && t.ErrorCode == quic.ConnectionRefused
+}
+
+func refusedProtocol(err error) bool {
+	var stream *network.StreamError
+	return errors.As(err, &stream) && stream.Remote && stream.ErrorCode == network.StreamProtocolNegotiationFailed
 }
 
 func quicHandshake(err error) bool {

@@ -39,7 +39,8 @@ func (v *visit) talk(ctx context.Context, l *link) {
 	visit.RTT = q.rtt
 	if q.answered == 0 {
 		v.settle(attempt{candidate: l.candidate, outcome: outcomeOf(asked), err: asked})
-		if visit.Outcome == observation.WrongProtocol {
+		if visit.Outcome == observation.WrongProtocol || visit.Outcome == observation.Reset && denies(card, v.w.cfg.Protocol) {
+			visit.Outcome = observation.WrongProtocol
 			visit.Detail = speaks(card, v.w.cfg.Protocol)
 		}
 		return
@@ -80,6 +81,13 @@ func (v *visit) describe(card *identifypb.Identify) {
 			v.add(m)
 		}
 	}
+}
+
+// denies says whether the peer's own list of protocols lacks want. Several
+// implementations refuse a protocol by resetting the stream, which may overtake
+// their words.
+func denies(card *identifypb.Identify, want string) bool {
+	return len(card.GetProtocols()) > 0 && !slices.Contains(card.GetProtocols(), want)
 }
 
 // speaks says which DHT a peer offers instead of the one that is walked.
@@ -139,6 +147,7 @@ type questions struct {
 	rtt      time.Duration
 	cut      bool
 	fresh    bool // the one retry on a fresh stream is used up
+	single   bool // the peer takes one request per stream
 }
 
 // ask sends one request for each target in one flight and reads the replies in
@@ -147,7 +156,11 @@ type questions struct {
 func (q *questions) ask(ctx context.Context, targets []Peer) ([]reply, error) {
 	var replies []reply
 	for len(targets) > 0 {
-		got, err := q.exchange(ctx, targets)
+		now := targets
+		if q.single {
+			now = targets[:1]
+		}
+		got, err := q.exchange(ctx, now)
 		replies = append(replies, got...)
 		targets = targets[len(got):]
 		if err == nil {
@@ -157,7 +170,7 @@ func (q *questions) ask(ctx context.Context, targets []Peer) ([]reply, error) {
 			q.s.close()
 		}
 		again := outcomeOf(err) == observation.Reset && !q.l.IsClosed() && ctx.Err() == nil && (q.onStream > 0 || !q.fresh)
-		q.fresh = q.fresh || q.onStream == 0
+		q.fresh, q.single = q.fresh || q.onStream == 0, q.single || q.onStream > 0
 		q.s = nil
 		if !again {
 			return replies, err
