@@ -27,12 +27,12 @@ type Entry struct {
 // Signals are what identifies the nodes that an entry runs itself. The agent
 // of a program that anyone may run identifies nobody and does not belong here.
 type Signals struct {
-	Agents   []string       `yaml:"agents" json:"agents,omitempty"`       // patterns
-	ASN      []uint32       `yaml:"asn" json:"asn,omitempty"`             // AS that nobody else uses
-	Prefixes []netip.Prefix `yaml:"prefixes" json:"prefixes,omitempty"`   // blocks that nobody else uses
-	PeerIDs  []string       `yaml:"peer_ids" json:"peer_ids,omitempty"`   // whole IDs
-	Hosts    []string       `yaml:"hosts" json:"hosts,omitempty"`         // bootstrap and gateway hosts, for entry points
-	Protocol []string       `yaml:"protocols" json:"protocols,omitempty"` // patterns
+	Agents    []string       `yaml:"agents" json:"agents,omitempty"`       // patterns
+	ASN       []uint32       `yaml:"asn" json:"asn,omitempty"`             // AS that nobody else uses
+	Prefixes  []netip.Prefix `yaml:"prefixes" json:"prefixes,omitempty"`   // blocks that nobody else uses
+	PeerIDs   []string       `yaml:"peer_ids" json:"peer_ids,omitempty"`   // whole IDs
+	Hosts     []string       `yaml:"hosts" json:"hosts,omitempty"`         // bootstrap and gateway hosts, for entry points
+	Protocols []string       `yaml:"protocols" json:"protocols,omitempty"` // patterns
 }
 
 // kinds says which operator each kind of entry is.
@@ -72,7 +72,7 @@ func (e *Entry) match(t Traits, weights map[string]float64) (Evidence, bool) {
 		kind, what = "asn", fmt.Sprintf("AS%d", t.ASN)
 	case matchAny(s.Agents, t.Agent):
 		kind, what = "agent", fmt.Sprintf("agent %q", t.Agent)
-	case slices.ContainsFunc(t.Protocols, func(p string) bool { return matchAny(s.Protocol, p) }):
+	case slices.ContainsFunc(t.Protocols, func(p string) bool { return matchAny(s.Protocols, p) }):
 		kind, what = "protocol", "a protocol of its own"
 	default:
 		return Evidence{}, false
@@ -131,7 +131,7 @@ func (e Entry) check(common []string) error {
 
 // check refuses a signal that would claim everybody.
 func (s Signals) check(common []string) error {
-	for _, p := range append(slices.Clone(s.Agents), s.Protocol...) {
+	for _, p := range append(slices.Clone(s.Agents), s.Protocols...) {
 		if len(strings.ReplaceAll(p, "*", "")) < 4 {
 			return fmt.Errorf("pattern %q claims everybody: write at least 4 characters besides *", p)
 		}

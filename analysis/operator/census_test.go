@@ -1,0 +1,175 @@
+package operator
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"canopy/crawler/observation"
+	"canopy/crawler/store"
+	"canopy/crawler/store/chdb"
+)
+
+// openStore opens an empty embedded store; without the engine the test is
+// skipped at home and fails in CI.
+func openStore(t testing.TB) *store.Store {
+	t.Helper()
+	if _, err := chdb.Find(); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	s, err := store.Open(t.Context(), "chdb:"+t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// recorder writes crawls of a planned population into a store.
+type recorder struct {
+	store *store.Store
+	start time.Time
+	ids   []string
+}
+
+// planned is one peer of the plan and the crawls in which it answers.
+type planned struct {
+	id, address, agent, organisation string
+	asn                              uint32
+	hosting                          observation.Hosting
+	protocols                        []string
+	up                               []int
+}
+
+func (p planned) visit(at time.Time) observation.Visit {
+	addr := netip.MustParseAddrPort(p.address)
+	block, _ := addr.Addr().Prefix(16)
+	return observation.Visit{
+		PeerID: p.id, Address: addr, Agent: p.agent, Protocols: p.protocols, VisitedAt: at, Outcome: observation.Answered,
+		Facts: observation.Facts{Prefix: block, ASN: p.asn, Organisation: p.organisation, Country: "NL", Hosting: p.hosting, Source: "plan", Date: at},
+	}
+}
+
+// crawl writes the t-th crawl: who is up answers, who is not is silent.
+func (r *recorder) crawl(t testing.TB, number int, state observation.State, peers []planned) {
+	t.Helper()
+	ctx := context.Background()
+	at := r.start.Add(time.Duration(number) * time.Hour)
+	c := observation.Crawl{ID: observation.NewCrawlID(at), Network: "net", Scope: observation.ScopeLocal, StartedAt: at, State: observation.Running}
+	if err := r.store.BeginCrawl(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	var visits []observation.Visit
+	for i, p := range peers {
+		v := p.visit(at.Add(time.Duration(i) * time.Millisecond))
+		v.Network, v.CrawlID, v.Number = c.Network, c.ID, uint32(i)
+		v.Outcome = observation.Timeout
+		for _, up := range p.up {
+			if up == number {
+				v.Outcome = observation.Answered
+			}
+		}
+		visits = append(visits, v)
+	}
+	for range 2 { // a batch that is sent twice changes nothing
+		if err := r.store.Visits(ctx, append([]observation.Visit(nil), visits...)); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.store.Flush(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.State, c.EndedAt = state, at.Add(time.Minute)
+	if err := r.store.EndCrawl(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	r.ids = append(r.ids, c.ID.String())
+}
+
+func TestRecordJudgesAPlannedNetwork(t *testing.T) {
+	s := openStore(t)
+	r := &recorder{store: s, start: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
+	both := []int{0, 1}
+	var plan []planned
+	for i := range 6 { // six homes, two of which leave after the first crawl
+		up := both
+		if i > 3 {
+			up = []int{0}
+		}
+		plan = append(plan, planned{id: fmt.Sprintf("home%d", i), address: fmt.Sprintf("10.1.%d.7:6881", i), agent: "libtorrent 2.0.11",
+			organisation: "Example Telecom", asn: 64501, hosting: observation.HostingResidential, up: up})
+	}
+	for i := range 30 { // a fleet in one /24
+		plan = append(plan, planned{id: fmt.Sprintf("fleet%d", i), address: fmt.Sprintf("10.2.0.%d:4001", i+1), agent: "fleet/1",
+			organisation: "Example Cloud", asn: 64502, hosting: observation.HostingHosting, up: both})
+	}
+	plan = append(plan,
+		planned{id: "hobby", address: "10.2.9.1:4001", agent: "kubo/0.39.0/desktop", organisation: "Example Cloud", asn: 64502, hosting: observation.HostingHosting, up: both},
+		planned{id: "server", address: "[2001:db8::1]:4001", agent: "kubo/0.39.0", organisation: "Example Cloud", asn: 64502, hosting: observation.HostingHosting, up: []int{1}},
+		planned{id: "archive", address: "10.3.0.1:6881", agent: "", organisation: "Internet Archive", asn: 7941, hosting: observation.HostingInstitutional, up: both},
+		planned{id: "exit", address: "10.4.0.1:6881", agent: "libtorrent 2.0.11", organisation: "Exits", asn: 64504, hosting: observation.HostingAnonymiser, up: both},
+		planned{id: "gone", address: "10.4.0.2:6881", agent: "", hosting: observation.HostingResidential},
+		planned{id: "twin", address: "10.1.50.1:6881", hosting: observation.HostingResidential, asn: 64501, organisation: "Example Telecom", up: both},
+		planned{id: "twin", address: "10.1.50.2:6881", hosting: observation.HostingResidential, asn: 64501, organisation: "Example Telecom", up: both},
+	)
+	r.crawl(t, 0, observation.Complete, plan)
+	r.crawl(t, 1, observation.Degraded, plan)
+
+	c, err := Record(t.Context(), s.DB(), Default(), "net", r.ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n0, n1 := 40.0, 39.0
+	if d := cmp.Diff([]int{int(n0), int(n1)}, c.Totals); d != "" {
+		t.Errorf("reachable peers: -want +got\n%s", d)
+	}
+	a := 1/n0 + 1/n1
+	type judged struct {
+		Hosting, Organisation string
+		Operator              Operator
+		Name                  string
+		Peers                 int
+		Counts                []int
+		Weight, Squares       float64
+	}
+	want := []judged{
+		{"hosting", "Example Cloud", Commercial, "Example Cloud", 30, []int{30, 30}, 30 * a, 30 * a * a},
+		{"residential", "Example Telecom", Community, "", 6, []int{6, 4}, 4*a + 2/n0, 4*a*a + 2/n0/n0},
+		{"residential", "Example Telecom", Community, "", 1, []int{1, 1}, a, a * a},
+		{"hosting", "Example Cloud", Community, "", 1, []int{1, 1}, a, a * a},
+		{"institutional", "Internet Archive", Institutional, "Internet Archive", 1, []int{1, 1}, a, a * a},
+		{"anonymiser", "Exits", Unknown, "", 1, []int{1, 1}, a, a * a},
+		{"hosting", "Example Cloud", Unknown, "", 1, []int{0, 1}, 1 / n1, 1 / n1 / n1},
+	}
+	var got []judged
+	for _, g := range c.Groups {
+		got = append(got, judged{g.Hosting, g.Organisation, g.Verdict.Operator, g.Verdict.Name, g.Peers, g.Counts, g.Weight, g.Squares})
+		if g.Country != "NL" || len(g.Verdict.Evidence) == 0 && g.Verdict.Operator != Unknown {
+			t.Errorf("group without country, or judged without evidence: %+v", g)
+		}
+	}
+	same := cmpopts.SortSlices(func(a, b judged) bool { return fmt.Sprint(a) < fmt.Sprint(b) })
+	if d := cmp.Diff(want, got, same, cmpopts.EquateApprox(1e-9, 0)); d != "" {
+		t.Errorf("-want +got\n%s", d)
+	}
+	empty, err := Record(t.Context(), s.DB(), Default(), "net", nil)
+	if err != nil || len(empty.Groups) != 0 {
+		t.Errorf("no crawls: %+v, %v", empty, err)
+	}
+}
