@@ -7,12 +7,12 @@ import (
 
 	"github.com/libp2p/go-libp2p"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
-	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
-	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+		quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 
@@ -39,10 +39,6 @@ func startNode(plan *testnet.Plan, number int, self peer.AddrInfo) (*node, error
 	if err != nil {
 		return nil, fmt.Errorf("start host %d: %w", number, err)
 	}
-	limits, err := connmgr.NewConnManager(16, 64)
-	if err != nil {
-		return nil, fmt.Errorf("start host %d: %w", number, err)
-	}
 	n := &node{}
 	n.host, err = libp2p.New(
 		libp2p.Identity(private),
@@ -51,7 +47,7 @@ func startNode(plan *testnet.Plan, number int, self peer.AddrInfo) (*node, error
 		libp2p.Transport(quic.NewTransport),
 		libp2p.QUICReuse(quicreuse.NewConnManager, quicreuse.DisableReuseport(), quicreuse.OverrideListenUDP(n.listenUDP)),
 		libp2p.UserAgent(plan.Nodes[number].Agent.Wire),
-		libp2p.ConnectionManager(limits),
+		libp2p.ConnectionManager(connmgr.NullConnMgr{}),
 		libp2p.ResourceManager(&network.NullResourceManager{}),
 		libp2p.ForceReachabilityPublic(), // no AutoNAT
 		libp2p.DisableRelay(),
@@ -59,7 +55,7 @@ func startNode(plan *testnet.Plan, number int, self peer.AddrInfo) (*node, error
 		libp2p.DisableMetrics(),
 	)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start host %d: %w", number, err), limits.Close(), n.stop())
+		return nil, errors.Join(fmt.Errorf("start host %d: %w", number, err), n.stop())
 	}
 	n.dht, err = dht.New(n.host,
 		dht.Mode(dht.ModeServer),
