@@ -173,3 +173,41 @@ func TestRecordJudgesAPlannedNetwork(t *testing.T) {
 		t.Errorf("no crawls: %+v, %v", empty, err)
 	}
 }
+
+// TestRecordFollowsTheRegistry finds peers that only their ID, block or
+// protocol gives away, among others alike in all else.
+func TestRecordFollowsTheRegistry(t *testing.T) {
+	rules, err := Load([]byte(someRules), []byte(`entries:
+- {id: by-id, name: By ID, kind: company, signals: {peer_ids: [owner]}, sources: ["https://example.org"]}
+- {id: by-block, name: By block, kind: company, signals: {prefixes: [2001:db8:1::/48, 10.9.0.0/24]}, sources: ["https://example.org"]}
+- {id: by-protocol, name: By protocol, kind: library, signals: {protocols: ["/books.*"]}, sources: ["https://example.org"]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &recorder{store: openStore(t), start: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
+	r.crawl(t, 0, observation.Complete, []planned{
+		{id: "owner", address: "10.1.0.1:1", up: []int{0}},
+		{id: "other", address: "10.1.0.2:1", up: []int{0}},
+		{id: "block4", address: "10.9.0.2:1", up: []int{0}},
+		{id: "block6", address: "[2001:db8:1:2::3]:1", up: []int{0}},
+		{id: "reader", address: "10.1.0.3:1", protocols: []string{"/ipfs/id/1.0.0", "/Books.1"}, up: []int{0}},
+		{id: "near miss", address: "10.1.0.4:1", protocols: []string{"/booksX1"}, up: []int{0}},
+	})
+	c, err := Record(t.Context(), r.store.DB(), rules, "net", r.ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int{}
+	for _, g := range c.Groups {
+		name := ""
+		if len(g.Verdict.Evidence) > 0 {
+			name = g.Verdict.Evidence[0].Name
+		}
+		got[name] += g.Peers
+	}
+	want := map[string]int{"": 2, "registry:by-id:peer_id": 1, "registry:by-block:prefix": 2, "registry:by-protocol:protocol": 1}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("-want +got\n%s", d)
+	}
+}
