@@ -38,18 +38,20 @@ func Population() testnet.Population {
 }
 
 // Agents as clients send them in "v" (BEP 5): two letters and two bytes of
-// version.
+// version in the client's own form, or nothing, as today's Transmission and
+// many others.
 var (
-	libtorrent2  = testnet.Agent{Wire: "LT\x02\x00", Read: "libtorrent 2.0"}
-	libtorrent1  = testnet.Agent{Wire: "LT\x01\x02", Read: "libtorrent 1.2"}
-	utorrent     = testnet.Agent{Wire: "UT\xb4\x2f", Read: "µTorrent 46127"}
-	transmission = testnet.Agent{Wire: "TR\x04\x00", Read: "Transmission 4.0"}
-	aria2        = testnet.Agent{Wire: "A2\x00\x03", Read: "aria2 0.3"}
-	rtorrent     = testnet.Agent{Wire: "lt\x0d\x80", Read: "rTorrent 0.13.8"}
-	nameless     = testnet.Agent{}
+	libtorrent2 = testnet.Agent{Wire: "LT\x02\x0b", Read: "libtorrent 2.0.11"}
+	libtorrent1 = testnet.Agent{Wire: "LT\x01\x2e", Read: "libtorrent 1.2.14"}
+	libtorrent0 = testnet.Agent{Wire: "LT\x01\x1d", Read: "libtorrent 1.1.13"}
+	utorrent    = testnet.Agent{Wire: "UT\xb4\x2f", Read: "µTorrent 46127"}
+	aria2       = testnet.Agent{Wire: "A2\x00\x03", Read: "aria2 DHT 3"}
+	rtorrent    = testnet.Agent{Wire: "lt\x0d\x80", Read: "rTorrent libtorrent 0.13.8"}
+	invented    = testnet.Agent{Wire: "EX14", Read: "EX14"}
+	nameless    = testnet.Agent{}
 )
 
-func mix(agents ...testnet.Agent) []testnet.Agent { return agents }
+func agents(mix ...testnet.Agent) []testnet.Agent { return mix }
 
 func weighed(a testnet.Agent, weight float64) testnet.Agent {
 	a.Weight = weight
@@ -57,11 +59,11 @@ func weighed(a testnet.Agent, weight float64) testnet.Agent {
 }
 
 func personas() []testnet.Persona {
-	home := mix(weighed(libtorrent2, 45), weighed(libtorrent1, 15), weighed(utorrent, 25), weighed(transmission, 8), weighed(nameless, 7))
-	phone := mix(weighed(libtorrent1, 70), weighed(nameless, 30))
-	server := mix(weighed(libtorrent2, 30), weighed(transmission, 30), weighed(rtorrent, 25), weighed(aria2, 15))
-	fleet := mix(weighed(libtorrent1, 1))
-	second := mix(weighed(nameless, 1))
+	home := agents(weighed(libtorrent2, 45), weighed(libtorrent1, 15), weighed(utorrent, 25), weighed(nameless, 15))
+	phone := agents(weighed(libtorrent1, 70), weighed(nameless, 30))
+	server := agents(weighed(libtorrent2, 30), weighed(nameless, 30), weighed(rtorrent, 25), weighed(aria2, 15))
+	fleet := agents(weighed(libtorrent0, 1))
+	second := agents(weighed(invented, 1))
 
 	evenings := testnet.Churn{Online: 90 * time.Minute, Offline: 50 * time.Minute}
 	shortly := testnet.Churn{Online: 12 * time.Minute, Offline: 25 * time.Minute}
