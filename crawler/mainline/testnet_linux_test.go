@@ -1,0 +1,79 @@
+package mainline_test
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"canopy/crawler/mainline"
+	"canopy/crawler/mainline/krpc"
+	"canopy/crawler/observation"
+	"canopy/crawler/testnet"
+	swarm "canopy/crawler/testnet/mainline"
+)
+
+// startNetwork runs a planned network on loopback.
+func startNetwork(tb testing.TB, size testnet.Size, o swarm.Options) *swarm.Network {
+	tb.Helper()
+	size.Horizon = 24 * time.Hour
+	plan, err := testnet.New(swarm.Population(), size, 7)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	n, err := swarm.Start(tb.Context(), plan, o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = n.Close() })
+	return n
+}
+
+func planned(tb testing.TB, n *testnet.Node) peer {
+	tb.Helper()
+	id, err := krpc.ParseID(n.ID)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return mainline.NewPeer(id, n.Address)
+}
+
+// TestPlannedNetwork compares a walk with the truth: every node that is up
+// answers, no other does, and every table is read whole.
+func TestPlannedNetwork(t *testing.T) {
+	network := startNetwork(t, testnet.Size{Nodes: 1500, Dead: 0.25}, swarm.Options{})
+	seen := crawl(t.Context(), t, newWalker(t, local(network.Bootstrap()...)))
+	plan, view := network.Plan(), network.Plan().At(0)
+	answered, queries := 0, uint32(0)
+	for _, r := range seen {
+		if r.Visit.Outcome == observation.Answered {
+			answered++
+			queries += r.Visit.Queries
+		}
+	}
+	missing, edges := 0, 0
+	for _, number := range view.Alive() {
+		n := &plan.Nodes[number]
+		r, ok := seen[planned(t, n)]
+		if !ok || r.Visit.Outcome != observation.Answered || r.Visit.Partial {
+			t.Errorf("node %d: %+v", number, r.Visit)
+			continue
+		}
+		named := map[netip.AddrPort]bool{}
+		for _, p := range r.Neighbours {
+			named[p.Addr()] = true
+		}
+		for _, entry := range view.Table(int(number)) {
+			edges++
+			if !named[plan.Nodes[entry].Address] {
+				missing++
+			}
+		}
+	}
+	if answered != len(view.Alive()) {
+		t.Errorf("%d peers answered, %d are up", answered, len(view.Alive()))
+	}
+	if missing > 0 {
+		t.Errorf("%d of %d table entries were not read", missing, edges)
+	}
+	t.Logf("%d nodes, %d entries, %.1f queries a node", answered, edges, float64(queries)/float64(answered))
+}
