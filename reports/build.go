@@ -1,0 +1,232 @@
+package reports
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"canopy/analysis"
+	"canopy/analysis/churn"
+	"canopy/analysis/operator"
+	"canopy/analysis/reachability"
+	"canopy/analysis/shares"
+)
+
+// Options say what a report is of.
+type Options struct {
+	From, To     time.Time       // period of crawls by their start, [From, To); a zero end is open
+	Generated    time.Time       // default now
+	Software     string          // program and version
+	Attributions []string        // lines that the data sets ask for, with their dates
+	Warnings     []string        // what a reader must know of the data sets
+	Rules        *operator.Rules // default the built-in ones
+}
+
+func (o Options) withDefaults() Options {
+	if o.Generated.IsZero() {
+		o.Generated = time.Now()
+	}
+	if o.Software == "" {
+		o.Software = "canopy"
+	}
+	if o.Rules == nil {
+		o.Rules = operator.Default()
+	}
+	return o
+}
+
+// ErrNoCrawl is returned when the period holds no crawl that has ended.
+var ErrNoCrawl = errors.New("run `canopy crawl` first")
+
+// Build reads the record and computes a report on each network that has a
+// finished crawl in the period. What was measured on a local network stands
+// apart from what was measured in public.
+func Build(ctx context.Context, q analysis.Querier, opt Options) (*Report, error) {
+	opt = opt.withDefaults()
+	crawls, err := reachability.Crawls(ctx, q, analysis.Window{From: opt.From, To: opt.To})
+	if err != nil {
+		return nil, fmt.Errorf("build report: %w", err)
+	}
+	r := &Report{
+		Generated: opt.Generated.UTC(), Software: opt.Software, From: opt.From, To: opt.To, Cell: Cell,
+		Rules: opt.Rules.Version(), Attributions: opt.Attributions, Warnings: opt.Warnings,
+	}
+	for _, group := range grouped(crawls) {
+		n := newNetwork(len(r.Networks)+1, group)
+		if err := n.read(ctx, q, opt.Rules); err != nil {
+			return nil, fmt.Errorf("build report on %s: %w", legible(n.Name), err)
+		}
+		r.Synthetic = r.Synthetic || n.Synthetic()
+		r.Networks = append(r.Networks, *n)
+	}
+	if len(r.Networks) == 0 {
+		return nil, fmt.Errorf("no finished crawl %s: %w", opt.period(), ErrNoCrawl)
+	}
+	return r, nil
+}
+
+func (o Options) period() string {
+	const form = "2006-01-02 15:04"
+	switch {
+	case o.From.IsZero() && o.To.IsZero():
+		return "in the store"
+	case o.To.IsZero():
+		return "since " + o.From.UTC().Format(form)
+	case o.From.IsZero():
+		return "before " + o.To.UTC().Format(form)
+	}
+	return "between " + o.From.UTC().Format(form) + " and " + o.To.UTC().Format(form)
+}
+
+// grouped puts finished crawls of one network and scope together, in the order
+// in which they come.
+func grouped(crawls []reachability.Crawl) [][]reachability.Crawl {
+	var groups [][]reachability.Crawl
+	at := map[[2]string]int{}
+	for _, c := range crawls {
+		if !c.Finished() {
+			continue
+		}
+		key := [2]string{c.Network, c.Scope}
+		if _, ok := at[key]; !ok {
+			at[key] = len(groups)
+			groups = append(groups, nil)
+		}
+		groups[at[key]] = append(groups[at[key]], c)
+	}
+	return groups
+}
+
+// newNetwork describes a network as its latest crawl does.
+func newNetwork(number int, crawls []reachability.Crawl) *Network {
+	last := crawls[len(crawls)-1]
+	var settings struct {
+		Network struct {
+			Title    string `json:"title"`
+			Identity string `json:"identity"`
+		} `json:"network"`
+	}
+	_ = json.Unmarshal([]byte(last.Settings), &settings) // a crawl without a description still has its name
+	n := &Network{
+		number: number, Name: last.Network, Scope: last.Scope, Crawls: crawls,
+		Title: named(settings.Network.Title, named(last.Network, "a network without a name")), Identity: settings.Network.Identity,
+	}
+	var short, degraded int
+	for _, c := range crawls {
+		switch {
+		case !c.Exhausted():
+			short++
+		case c.Reachable > 0:
+			n.Used = append(n.Used, c.ID)
+		}
+		if c.Degraded() {
+			degraded++
+		}
+	}
+	if short > 0 {
+		n.Warnings = append(n.Warnings, plural(short, "crawl")+" cut short: left out of every share and of sessions, because such a crawl holds whoever was met first.")
+	}
+	if degraded > 0 {
+		n.Warnings = append(n.Warnings, plural(degraded, "crawl")+" degraded: counted in, but trouble of our own may have hidden living peers.")
+	}
+	if len(n.Used) == 0 {
+		n.Absent = "No shares: of " + plural(len(crawls), "finished crawl") + " none came to its end and found a reachable peer."
+	}
+	return n
+}
+
+// read fills in what the record says of a network.
+func (n *Network) read(ctx context.Context, q analysis.Querier, rules *operator.Rules) error {
+	visited := make([]string, len(n.Crawls))
+	for i, c := range n.Crawls {
+		visited[i] = c.ID
+	}
+	outcomes, err := reachability.Outcomes(ctx, q, n.Name, visited)
+	if err != nil {
+		return err
+	}
+	n.ended(outcomes)
+	if n.Absent != "" {
+		return nil
+	}
+	if err := n.readPeers(ctx, q, rules); err != nil {
+		return err
+	}
+	presences, err := churn.Presences(ctx, q, n.Name, n.Used)
+	if err != nil {
+		return err
+	}
+	return n.cameAndWent(presences)
+}
+
+// readPeers reads and judges the peers that answered.
+func (n *Network) readPeers(ctx context.Context, q analysis.Querier, rules *operator.Rules) error {
+	census, err := operator.Record(ctx, q, rules, n.Name, n.Used)
+	if err != nil {
+		return err
+	}
+	all := make([]peers, len(census.Groups))
+	for i, g := range census.Groups {
+		all[i] = peers{
+			Group:   shares.Group{Peers: g.Peers, Counts: g.Counts, Weight: g.Weight, Squares: g.Squares},
+			Hosting: orUnknown(g.Hosting), Operator: string(g.Verdict.Operator), Leaning: string(g.Verdict.Leaning), Name: g.Verdict.Name,
+			Organisation: g.Organisation, Country: g.Country,
+		}
+	}
+	if err := n.counted(all); err != nil {
+		return err
+	}
+	announced, err := reachability.Agents(ctx, q, n.Name, n.Used, census.Totals)
+	if err != nil {
+		return err
+	}
+	programs := make([]agents, len(announced))
+	for i, a := range announced {
+		programs[i] = agents{shares.Group{Peers: a.Peers, Counts: a.Counts, Weight: a.Weight, Squares: a.Squares}, a.Agent}
+	}
+	return n.countedAgents(programs)
+}
+
+func orUnknown(class string) string {
+	if class == "" {
+		return unknown
+	}
+	return class
+}
+
+// ended fills in how visits ended.
+func (n *Network) ended(outcomes []reachability.Outcome) {
+	counts := make([][]int, len(outcomes))
+	for i, o := range outcomes {
+		counts[i] = o.Counts
+	}
+	s, err := shares.NewSample("discovered peers", shares.Counted(counts))
+	if err != nil { // nobody was visited, and the page says so
+		return
+	}
+	answered := s.Share(func(i int) bool { return outcomes[i].Outcome == reachability.Answered })
+	n.Answered = &answered
+	for i, o := range outcomes {
+		n.Outcomes = append(n.Outcomes, Outcome{o, s.Share(func(j int) bool { return j == i })})
+	}
+}
+
+// cameAndWent fills in the sessions seen.
+func (n *Network) cameAndWent(presences []churn.Presence) error {
+	var starts []time.Time
+	for _, c := range n.used() {
+		starts = append(starts, c.StartedAt)
+	}
+	r, err := churn.Compute(starts, presences)
+	if err != nil {
+		return err
+	}
+	n.Sessions = &Sessions{
+		Result:   r,
+		AllShare: shares.Proportion(r.InAll, r.Peers, "share of peers that answered at least once", "peers"),
+		OneShare: shares.Proportion(r.InOne, r.Peers, "share of peers that answered at least once", "peers"),
+	}
+	return nil
+}

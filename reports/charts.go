@@ -1,0 +1,210 @@
+package reports
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"canopy/analysis"
+	"canopy/analysis/reachability"
+	"canopy/reports/figure"
+)
+
+// banner stands on every figure and page with data of a local network.
+const banner = "Synthetic demo data: a planned population on a local network, not a public one"
+
+const interval = "95 % interval"
+
+var looks = map[string]figure.Look{
+	"community": figure.Green, "institutional": figure.Sky, "commercial": figure.Orange, unknown: figure.Neutral,
+	"residential": figure.Green, "mobile": figure.Yellow, "hosting": figure.Orange, "anonymiser": figure.Purple,
+}
+
+func look(class string) figure.Look {
+	if l, ok := looks[class]; ok {
+		return l
+	}
+	return figure.Blue
+}
+
+// landLabel names a hosting class for people.
+func landLabel(class string) string {
+	switch class {
+	case unknown:
+		return "unknown land"
+	case "hosting":
+		return "hosting (cloud, VPS)"
+	}
+	return legible(class)
+}
+
+// figures draws what there is to draw of one network, by what each shows.
+func (n *Network) figures() (map[string]figure.Figure, error) {
+	drawn := map[string]figure.Figure{}
+	var errs []error
+	draw := func(name, title, caption string, chart figure.Chart) {
+		f, err := figure.Draw(n.frame(name, title, caption), chart)
+		if err != nil {
+			errs = append(errs, err)
+			return
+		}
+		drawn[name] = f
+	}
+	if n.Absent == "" {
+		draw("land", n.landFinding(), n.shareCaption("Length: hosting class; parts: who runs the peers, as far as the evidence decides."), n.landChart())
+		draw("operators", n.operatorFinding(), n.shareCaption("Bar: by the likeliest kind; band: bound, from the peers that the evidence decides to those and all undecided; whisker: intervals of both ends."), n.operatorChart())
+		draw("clients", n.clientFinding(), n.shareCaption(""), shareBars(n.Clients, "no name given"))
+		if n.Organisations != nil {
+			draw("organisations", n.organisationFinding(), n.shareCaption("By the AS organisation of the address that answered."), shareBars(n.Organisations.Largest, ""))
+		}
+		if len(n.Used) > 1 {
+			draw("trend", n.trendFinding(), n.shareCaption("Each crawl by itself; band: its Wilson interval."), n.trendChart())
+		}
+	}
+	if n.Sessions != nil && n.Sessions.Crawls > 1 {
+		draw("sessions", n.sessionFinding(), n.sessionCaption(), n.sessionChart())
+	}
+	if len(n.Outcomes) > 0 {
+		draw("outcomes", n.outcomeFinding(), n.outcomeCaption(), n.outcomeChart())
+	}
+	return drawn, errors.Join(errs...)
+}
+
+func (n *Network) frame(name, title, caption string) figure.Frame {
+	f := figure.Frame{Name: n.id() + "-" + name, Title: title, Caption: legible(n.Title) + ". " + caption, Alt: title + ". The numbers are in the table beside it."}
+	if n.Synthetic() {
+		f.Banner = banner
+	}
+	return f
+}
+
+// Synthetic says whether the network is a local one.
+func (n *Network) Synthetic() bool { return n.Scope == "local" }
+
+// id is unique among the networks of a report and safe as a file name.
+func (n *Network) id() string {
+	id := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return -1
+	}, strings.ToLower(n.Name))
+	id = id[:min(len(id), 40)]
+	if n.Synthetic() {
+		id += "-local"
+	}
+	return fmt.Sprintf("%s-%d", id, n.number)
+}
+
+func (n *Network) shareCaption(more string) string {
+	first, last := n.period()
+	parts := []string{
+		"Unit: share of reachable peers, " + Cell + ".",
+		fmt.Sprintf("n = %s in %s, %s.", plural(n.Peers, "distinct peer"), plural(len(n.Used), "crawl"), dates(first, last)),
+	}
+	if more != "" {
+		parts = append(parts, more)
+	}
+	return strings.Join(append(parts, "Interval: 95 %, Wilson on the effective sample size."), " ")
+}
+
+// period is from the first to the last crawl used.
+func (n *Network) period() (first, last time.Time) {
+	for _, c := range n.used() {
+		if first.IsZero() {
+			first = c.StartedAt
+		}
+		last = c.StartedAt
+	}
+	return first, last
+}
+
+func (n *Network) used() (used []reachability.Crawl) {
+	for _, c := range n.Crawls {
+		for _, id := range n.Used {
+			if c.ID == id {
+				used = append(used, c)
+			}
+		}
+	}
+	return used
+}
+
+func (n *Network) landChart() figure.Bars {
+	b := figure.Bars{Axis: "share of reachable peers", Format: figure.Percent, Whisk: interval + " of the whole bar"}
+	for _, o := range n.Operator {
+		b.Keys = append(b.Keys, figure.Key{Name: o.Class, Look: look(o.Class)})
+	}
+	b.Keys = append(b.Keys, figure.Key{Name: "undecided", Look: look(unknown)})
+	for _, land := range n.Matrix {
+		row := figure.Bar{Label: landLabel(land.Hosting), Lower: land.Share.Lower, Upper: land.Share.Upper, Value: percentInterval(land.Share)}
+		for _, o := range land.Operators {
+			row.Parts = append(row.Parts, o.AtLeast.Value)
+		}
+		row.Parts = append(row.Parts, land.Undecided.Value)
+		b.Rows = append(b.Rows, row)
+	}
+	return b
+}
+
+func (n *Network) operatorChart() figure.Bars {
+	b := figure.Bars{
+		Axis: "share of reachable peers; bar: by the likeliest kind", Format: figure.Percent, Keys: []figure.Key{{Look: figure.Blue}},
+		Bound: "bound", Whisk: interval + " of the bound",
+	}
+	for _, o := range n.Operator {
+		b.Rows = append(b.Rows, figure.Bar{
+			Label: o.Class, Parts: []float64{o.Share.Value}, Lower: o.AtLeast.Lower, Upper: o.AtMost.Upper,
+			Bound: &[2]float64{o.AtLeast.Value, o.AtMost.Value}, Value: between(o.Bounded),
+		})
+	}
+	b.Rows = append(b.Rows, bar("undecided", *n.Undecided))
+	return b
+}
+
+// shareBars is a bar for each class with its interval.
+func shareBars(list []Share, nameless string) figure.Bars {
+	b := figure.Bars{Axis: "share of reachable peers", Format: figure.Percent, Keys: []figure.Key{{Look: figure.Blue}}, Whisk: interval}
+	for _, s := range list {
+		b.Rows = append(b.Rows, bar(named(s.Class, nameless), s.Share))
+	}
+	return b
+}
+
+func bar(label string, e analysis.Estimate) figure.Bar {
+	return figure.Bar{Label: label, Parts: []float64{e.Value}, Lower: e.Lower, Upper: e.Upper, Value: percentInterval(e)}
+}
+
+func (n *Network) trendChart() figure.Lines {
+	l := figure.Lines{Axis: "share of reachable peers by hosting class", Format: figure.Percent}
+	for _, c := range n.used() {
+		l.Times = append(l.Times, c.StartedAt)
+	}
+	for _, t := range n.Trend {
+		s := figure.Series{Key: figure.Key{Name: landLabel(t.Class), Look: look(t.Class)}}
+		for _, e := range t.Shares {
+			s.Values, s.Lower, s.Upper = append(s.Values, e.Value), append(s.Lower, e.Lower), append(s.Upper, e.Upper)
+		}
+		l.Series = append(l.Series, s)
+	}
+	return l
+}
+
+func (n *Network) sessionChart() figure.Histogram {
+	h := figure.Histogram{AxisX: "number of crawls in which a peer answered", AxisY: "distinct peers", Look: figure.Blue}
+	for _, k := range n.Sessions.SeenIn {
+		h.Counts = append(h.Counts, float64(k))
+	}
+	return h
+}
+
+func (n *Network) outcomeChart() figure.Bars {
+	b := figure.Bars{Axis: "share of discovered peers", Format: figure.Percent, Keys: []figure.Key{{Look: figure.Blue}}, Whisk: interval}
+	for _, o := range n.Outcomes {
+		b.Rows = append(b.Rows, bar(outcomeLabel(o.Outcome.Outcome), o.Share))
+	}
+	return b
+}
+
+func outcomeLabel(outcome string) string { return strings.ReplaceAll(legible(outcome), "_", " ") }

@@ -1,0 +1,90 @@
+package reports
+
+import (
+	"canopy/analysis/churn"
+	"canopy/analysis/concentration"
+	"canopy/analysis/shares"
+	"canopy/reports/figure"
+	"canopy/reports/page"
+)
+
+// document makes the page. drawn holds the figures of each network.
+func (r *Report) document(drawn []map[string]figure.Figure) page.Document {
+	d := page.Document{
+		Title: "Whose networks are these?", Generated: r.Generated, Software: legible(r.Software),
+		Lead: "Who runs the peers that answer, and on whose land they stand. " + r.period() + ".",
+	}
+	if r.Synthetic {
+		d.Banner = banner + "."
+	}
+	for i := range r.Networks {
+		n := &r.Networks[i]
+		d.Headlines = append(d.Headlines, page.Headline{Subject: legible(n.Title), Sentence: n.headline(), Detail: n.headlineDetail(), Target: n.id()})
+		d.Sections = append(d.Sections, n.section(drawn[i]))
+	}
+	d.Sections = append(d.Sections, blind(), methods(), r.sources())
+	return d
+}
+
+// period says when the crawls of the report were made.
+func (r *Report) period() string {
+	first, last := r.Networks[0].Crawls[0].StartedAt, r.Networks[0].Crawls[0].StartedAt
+	for _, n := range r.Networks {
+		for _, c := range n.Crawls {
+			if c.StartedAt.Before(first) {
+				first = c.StartedAt
+			}
+			if c.StartedAt.After(last) {
+				last = c.StartedAt
+			}
+		}
+	}
+	return "Measured " + dates(first, last)
+}
+
+// blind says what no crawl can see.
+func blind() page.Section {
+	return page.Section{ID: "unseen", Heading: "What can’t be seen", Blocks: []page.Block{{List: []string{
+		"Peers that answer nobody from outside: behind home routers, firewalls or relays. They are in no share here.",
+		"People: a peer is an identity, one person may run many, and many may share one.",
+		"What is stored or asked for. Only who takes part is counted.",
+		"Sessions that fit between two crawls, and whoever came and went unheard of.",
+		"Land behind a VPN or a proxy: such a peer counts where its address is, as an anonymiser where that is known.",
+		"Other places: all was seen from the vantage named with each crawl, and another one may be answered differently.",
+	}}}}
+}
+
+// methods says how each number is made.
+func methods() page.Section {
+	return page.Section{ID: "methods", Heading: "Methods", Blocks: []page.Block{{Terms: []page.Term{
+		{Name: "What is counted", Meaning: "Every share is in the cell “" + Cell + "”: each whole crawl is a snapshot, the share is taken within it, and the mean over crawls is published. " +
+			"Other ways to count give other numbers from the same crawls, so figures compare only within one cell. Crawls that were cut short are left out, because they hold whoever was met first; degraded ones are in, and marked."},
+		{Name: "Shares", Meaning: sentence(shares.Method) + ". The share is p = mean over crawls t of (count in class / N of t). A peer weighs a = sum of 1/N over the crawls that reached it; " +
+			"variance over peers = sum of ((y − p) a)² / T², with y = 1 for a peer of the class and T crawls; variance between crawls = sample variance of the crawls’ shares / T. " +
+			"The effective sample size is p(1 − p) over the sum of both; at 0 or 1 it is the mean number of peers of a crawl."},
+		{Name: "Who runs it", Meaning: "Each peer is judged by a sum of log-odds of named evidence, from rules that carry a version; “canopy explain” shows them for a peer. " +
+			"Bound by " + shares.BoundMethod + ": lower = decided for the kind / all, upper = (decided + undecided) / all. “Likeliest” counts each undecided peer with its likeliest kind and is no more than that."},
+		{Name: "On whose land", Meaning: "Hosting class, AS organisation and country of the address that answered, by the data sets named below, frozen when the peer was visited."},
+		{Name: "Concentration", Meaning: "HHI = sum of squared shares; effective numbers 1/HHI and exp(entropy); Nakamoto set = the fewest holders that together exceed a threshold. Intervals: " + concentration.Method + "."},
+		{Name: "Sessions seen", Meaning: sentence(churn.Method) + ". All of it is interval-censored; no survival curve is fitted."},
+	}}}}
+}
+
+// sources names the data sets and where to get the numbers.
+func (r *Report) sources() page.Section {
+	s := page.Section{ID: "sources", Heading: "Data sources"}
+	for _, w := range r.Warnings {
+		s.Blocks = append(s.Blocks, page.Block{Notice: legible(w)})
+	}
+	if len(r.Attributions) > 0 {
+		lines := make([]string, len(r.Attributions))
+		for i, a := range r.Attributions {
+			lines[i] = legible(a)
+		}
+		return page.Section{ID: s.ID, Heading: s.Heading, Blocks: append(s.Blocks, page.Block{List: lines})}
+	}
+	if len(s.Blocks) == 0 {
+		s.Blocks = append(s.Blocks, page.Block{Text: "No address data was used: land, organisations and countries are unknown."})
+	}
+	return s
+}

@@ -1,0 +1,141 @@
+package reports
+
+import (
+	"fmt"
+
+	"canopy/analysis/shares"
+)
+
+// This file puts numbers into sentences: titles of figures and headlines.
+
+func largestOf(list []Share) Share {
+	best := list[0]
+	for _, s := range list {
+		if s.Share.Value > best.Share.Value {
+			best = s
+		}
+	}
+	return best
+}
+
+func (n *Network) landFinding() string {
+	s := largestOf(n.Hosting)
+	if s.Class == unknown {
+		if s.Share.Value >= 1 {
+			return "On whose land these peers stand is not known: no address facts matched"
+		}
+		return sentence(fraction(s.Share.Value)) + " of the reachable peers stand on land that no address data names"
+	}
+	return sentence(fraction(s.Share.Value)) + " of the reachable peers " + landPhrase(s.Class)
+}
+
+// community is the share run by communities.
+func (n *Network) community() shares.Bounded {
+	for _, o := range n.Operator {
+		if o.Class == "community" {
+			return o.Bounded
+		}
+	}
+	return shares.Bounded{}
+}
+
+func (n *Network) operatorFinding() string {
+	c := n.community()
+	switch {
+	case n.Undecided.Value >= 1:
+		return "Who runs these peers can't be told: the evidence decides for none of them"
+	case c.AtMost.Value == 0:
+		return "No reachable peer is run by a community"
+	case c.AtLeast.Value == c.AtMost.Value:
+		return "Communities run " + percent(c.AtLeast) + " of the reachable peers"
+	case c.AtLeast.Value == 0:
+		return "Communities run at most " + percent(c.AtMost) + " of the reachable peers"
+	}
+	return fmt.Sprintf("Communities run at least %s and at most %s of the reachable peers", percent(c.AtLeast), percent(c.AtMost))
+}
+
+func (n *Network) organisationFinding() string {
+	o := n.Organisations
+	if len(o.Holders) == 1 {
+		return fmt.Sprintf("All reachable peers whose organisation is known stand at %s", legible(o.Holders[0].Name))
+	}
+	half := o.Nakamoto[1]
+	if len(half.Names) == 1 {
+		return fmt.Sprintf("%s alone holds more than half of the reachable peers whose organisation is known", legible(half.Names[0]))
+	}
+	return fmt.Sprintf("The %d largest of %s together hold more than half of the reachable peers", len(half.Names), plural(len(o.Holders), "organisation"))
+}
+
+func (n *Network) trendFinding() string {
+	t := n.Trend[0]
+	for i, s := range n.Hosting {
+		if s.Class == largestOf(n.Hosting).Class {
+			t = n.Trend[i]
+		}
+	}
+	first, last := t.Shares[0], t.Shares[len(t.Shares)-1]
+	name := landLabel(t.Class)
+	switch {
+	case last.Lower > first.Upper:
+		return fmt.Sprintf("The share of %s rose from %s to %s", name, percent(first), percent(last))
+	case last.Upper < first.Lower:
+		return fmt.Sprintf("The share of %s fell from %s to %s", name, percent(first), percent(last))
+	}
+	return fmt.Sprintf("No change beyond chance in the share of %s from the first crawl to the last", name)
+}
+
+func (n *Network) clientFinding() string {
+	s := largestOf(n.Clients)
+	if s.Class == "" {
+		return sentence(fraction(s.Share.Value)) + " of the reachable peers do not say which program they run"
+	}
+	return fmt.Sprintf("%s is the most frequent client: %s of the reachable peers announce it", named(s.Class, ""), percent(s.Share))
+}
+
+func (n *Network) sessionFinding() string {
+	return fmt.Sprintf("%s of %s answered in each of the %d crawls, %s in one only",
+		count(n.Sessions.InAll), plural(n.Sessions.Peers, "peer"), n.Sessions.Crawls, count(n.Sessions.InOne))
+}
+
+func (n *Network) sessionCaption() string {
+	return fmt.Sprintf("Unit: distinct peers by the number of crawls in which they answered. n = %s in %s, %s. A full count, so without an interval; "+
+		"a peer that was not seen may have been up between crawls, or not been heard of.",
+		plural(n.Sessions.Peers, "peer"), plural(n.Sessions.Crawls, "crawl"), dates(n.period()))
+}
+
+func (n *Network) outcomeFinding() string {
+	if n.Answered == nil {
+		return "No visit ended in an answer"
+	}
+	return sentence(fraction(n.Answered.Value)) + " of the peers that others named answered"
+}
+
+func (n *Network) outcomeCaption() string {
+	visits, crawls := 0, 0
+	for _, o := range n.Outcomes {
+		visits, crawls = visits+o.Total(), len(o.Counts)
+	}
+	return fmt.Sprintf("Unit: share of discovered peers, mean of crawls; each was visited once in a crawl, with a second try after silence. n = %s in %s, %s. Interval: 95 %%, Wilson on the effective sample size.",
+		plural(visits, "visit"), plural(crawls, "crawl"), dates(n.Crawls[0].StartedAt, n.Crawls[len(n.Crawls)-1].StartedAt))
+}
+
+// headline is the answer in one sentence, with its bound.
+func (n *Network) headline() string {
+	if n.Absent != "" {
+		return n.Absent
+	}
+	return n.landFinding() + ". " + n.operatorFinding() + "."
+}
+
+// headlineDetail names the cell and the interval of a headline.
+func (n *Network) headlineDetail() string {
+	if n.Absent != "" {
+		return ""
+	}
+	s := largestOf(n.Hosting)
+	detail := fmt.Sprintf("Counted: %s. n = %s in %s. %s: %s, 95 %% interval.", Cell, plural(n.Peers, "distinct peer"), plural(len(n.Used), "crawl"),
+		sentence(landLabel(s.Class)), percentInterval(s.Share))
+	c := n.community()
+	detail += fmt.Sprintf(" Community: between %s and %s"+nbsp+"%% with the intervals of the bound.", number(c.AtLeast.Lower, 1), number(c.AtMost.Upper, 1))
+	return detail
+}

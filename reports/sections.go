@@ -1,0 +1,272 @@
+package reports
+
+import (
+	"fmt"
+	"strconv"
+
+	"canopy/analysis"
+	"canopy/reports/figure"
+	"canopy/reports/page"
+)
+
+// section tells all that is known of one network.
+func (n *Network) section(figures map[string]figure.Figure) page.Section {
+	v := view{Network: n, figures: figures}
+	s := page.Section{ID: n.id(), Heading: legible(n.Title)}
+	if n.Synthetic() {
+		s.Blocks = append(s.Blocks, page.Block{Notice: banner + "."})
+	}
+	if n.Absent != "" {
+		s.Blocks = append(s.Blocks, page.Block{Notice: n.Absent})
+	} else {
+		s.Sections = append(s.Sections, v.land(), v.operators(), v.trend(), v.holders(), v.clients())
+	}
+	s.Sections = append(s.Sections, v.reachability(), v.sessions(), v.measured())
+	return s
+}
+
+// view is a network with its figures.
+type view struct {
+	*Network
+	figures map[string]figure.Figure
+}
+
+func (v view) part(name, heading string, blocks ...[]page.Block) page.Section {
+	s := page.Section{ID: v.id() + "-" + name, Heading: heading}
+	for _, b := range blocks {
+		s.Blocks = append(s.Blocks, b...)
+	}
+	return s
+}
+
+func text(format string, args ...any) []page.Block {
+	return []page.Block{{Text: fmt.Sprintf(format, args...)}}
+}
+
+func notice(format string, args ...any) []page.Block {
+	return []page.Block{{Notice: fmt.Sprintf(format, args...)}}
+}
+
+func table(caption string, head []string, rows [][]string) []page.Block {
+	numeric := make([]bool, len(head))
+	for i := range numeric[1:] {
+		numeric[i+1] = true
+	}
+	return []page.Block{{Table: &page.Table{Caption: caption, Head: head, Numeric: numeric, Rows: rows}}}
+}
+
+func (v view) figure(name string) []page.Block {
+	f, ok := v.figures[name]
+	if !ok {
+		return nil
+	}
+	return []page.Block{{Figure: &page.Figure{
+		ID: "figure-" + f.Name, Title: f.Title, Caption: f.Caption, Wide: f.Wide, Narrow: f.Narrow, PNG: f.Name + ".png", SVG: f.Name + ".svg",
+	}}}
+}
+
+func (v view) land() page.Section {
+	head := []string{"On whose land"}
+	for _, o := range v.Operator {
+		head = append(head, "run by "+o.Class)
+	}
+	head = append(head, "undecided", "all")
+	var rows [][]string
+	for _, land := range v.Matrix {
+		row := []string{landLabel(land.Hosting)}
+		for _, o := range land.Operators {
+			row = append(row, cell(o.AtLeast))
+		}
+		rows = append(rows, append(row, cell(land.Undecided), percentInterval(land.Share)))
+	}
+	all := []string{"all"}
+	for _, o := range v.Operator {
+		all = append(all, percentInterval(o.AtLeast))
+	}
+	rows = append(rows, append(all, percentInterval(*v.Undecided), "100"+nbsp+"%"))
+	return v.part("land", "Whose land", v.figure("land"),
+		table("Share of all reachable peers by land and by who runs them, as far as the evidence decides, with 95 % intervals at the margins. "+Cell+".", head, rows))
+}
+
+// cell writes a share within a table, where nothing reads as a dash.
+func cell(e analysis.Estimate) string {
+	if e.Value == 0 {
+		return "–"
+	}
+	return percent(e)
+}
+
+func (v view) operators() page.Section {
+	var rows [][]string
+	for _, o := range v.Operator {
+		rows = append(rows, []string{o.Class, percentInterval(o.AtLeast), percentInterval(o.Share), percentInterval(o.AtMost)})
+	}
+	blocks := [][]page.Block{
+		text("A hobbyist’s rented server is a community node on commercial land, so who runs a peer is judged apart from where it stands. "+
+			"For %s of the reachable peers the evidence does not decide: the bound says what that leaves open.", percentInterval(*v.Undecided)),
+		v.figure("operators"),
+		table("Share of reachable peers by who runs them: lower bound, likeliest kind, upper bound, each with its 95 % interval.",
+			[]string{"Run by", "at least", "likeliest", "at most"}, rows),
+	}
+	if v.Operators != nil {
+		blocks = append(blocks, v.concentration(v.Operators, "Operator"))
+	}
+	return v.part("operators", "Who runs it", blocks...)
+}
+
+func (v view) trend() page.Section {
+	if len(v.Used) < 2 {
+		return v.part("trend", "Over time", notice("One crawl only: there is no trend to show yet. Crawl again, and this part fills."))
+	}
+	head := []string{"Hosting class"}
+	for _, c := range v.used() {
+		head = append(head, c.StartedAt.Format("2 Jan 15:04"))
+	}
+	var rows [][]string
+	for _, t := range v.Trend {
+		row := []string{landLabel(t.Class)}
+		for _, e := range t.Shares {
+			row = append(row, percentInterval(e))
+		}
+		rows = append(rows, row)
+	}
+	if len(head) > 13 { // more is read from the figure and from figures.json
+		return v.part("trend", "Over time", v.figure("trend"))
+	}
+	return v.part("trend", "Over time", v.figure("trend"), table("Share of reachable peers of each crawl by itself, with 95 % intervals.", head, rows))
+}
+
+func (v view) holders() page.Section {
+	if v.Organisations == nil {
+		return v.part("organisations", "Largest organisations",
+			notice("No organisation is known for any reachable peer: address data is missing. Run “canopy data update” and crawl again; facts are frozen when a peer is visited."))
+	}
+	blocks := [][]page.Block{v.figure("organisations"), v.concentration(v.Organisations, "Organisation")}
+	if v.Countries != nil {
+		blocks = append(blocks, v.concentration(v.Countries, "Country"))
+	}
+	return v.part("organisations", "Largest organisations", blocks...)
+}
+
+// concentration tells how few hold how much, and the largest.
+func (v view) concentration(c *Concentration, noun string) []page.Block {
+	terms := []page.Term{
+		{Name: "Effective number of " + c.Unit, Meaning: decimal(c.Effective) + " by 1/HHI, " + decimal(c.Shannon) + " by entropy: that many of equal size would be as concentrated."},
+	}
+	for i, n := range c.Nakamoto {
+		part := []string{"a third", "half", "two thirds"}[i]
+		terms = append(terms, page.Term{
+			Name:    fmt.Sprintf("More than %s is held by %s", part, whole(n.Size, c.Unit)),
+			Meaning: joined(n.Names, 8) + ".",
+		})
+	}
+	terms = append(terms, page.Term{
+		Name: "HHI " + hundredths(c.HHI) + ", Gini " + hundredths(c.Gini),
+		Meaning: fmt.Sprintf("Over the %s of reachable peers whose holder is known, %s in all. Gini can't be compared between different numbers of holders.",
+			percent(c.Known), plural(c.HHI.N, "distinct peer")),
+	})
+	rows := make([][]string, len(c.Largest))
+	for i, s := range c.Largest {
+		rows[i] = []string{named(s.Class, "not named"), percentInterval(s.Share)}
+	}
+	caption := fmt.Sprintf("The %d largest of %s %s: share of reachable peers with its 95 %% interval.", len(rows), count(len(c.Holders)), c.Unit)
+	return append([]page.Block{{Terms: terms}}, table(caption, []string{noun, "share"}, rows)...)
+}
+
+// whole writes a number of holders and its interval.
+func whole(e analysis.Estimate, unit string) string {
+	s := strconv.Itoa(int(e.Value))
+	if e.Lower != e.Upper {
+		s += fmt.Sprintf(" (%d–%d)", int(e.Lower), int(e.Upper))
+	}
+	return s + " of the " + unit
+}
+
+func hundredths(e analysis.Estimate) string {
+	return fmt.Sprintf("%.2f (%.2f–%.2f)", e.Value, e.Lower, e.Upper)
+}
+
+func (v view) clients() page.Section {
+	var rows [][]string
+	for _, a := range v.Agents {
+		rows = append(rows, []string{named(a.Class, "no name given"), percentInterval(a.Share)})
+	}
+	if v.OtherAgents != nil {
+		rows = append(rows, []string{"all others together", percentInterval(v.OtherAgents.Share)})
+	}
+	return v.part("clients", "Clients", v.figure("clients"),
+		table("What reachable peers announce as their program, with versions. Anyone can announce anything.", []string{"Agent", "share of reachable peers"}, rows))
+}
+
+func (v view) reachability() page.Section {
+	if v.Answered == nil {
+		return v.part("reachability", "Reachability", notice("No peer was visited in these crawls."))
+	}
+	var rows [][]string
+	for _, o := range v.Outcomes {
+		rows = append(rows, []string{outcomeLabel(o.Outcome.Outcome), count(o.Total()), percentInterval(o.Share)})
+	}
+	return v.part("reachability", "Reachability",
+		text("%s of the discovered peers answered as the peer that was asked for. A peer behind a router that lets nobody in counts as not reachable, though it may use the network.", percentInterval(*v.Answered)),
+		v.figure("outcomes"),
+		table("How visits ended.", []string{"Outcome", "visits", "share of discovered peers"}, rows))
+}
+
+func (v view) sessions() page.Section {
+	s := v.Sessions
+	if s == nil || s.Crawls < 2 {
+		return v.part("sessions", "Sessions seen", notice("Coming and going shows from two whole crawls on."))
+	}
+	terms := []page.Term{
+		{Name: "Seen in every crawl", Meaning: percentInterval(s.AllShare) + " of the peers that answered at all"},
+		{Name: "Seen in one crawl only", Meaning: percentInterval(s.OneShare)},
+		{Name: "Sessions seen", Meaning: fmt.Sprintf("%s: %s already up at the first crawl, %s still up at the last, %s with both ends inside; %s came back after an absence.",
+			count(s.Sessions), count(s.OpenStart), count(s.OpenEnd), count(s.Closed), plural(s.Returns, "peer"))},
+		{Name: "Shortest session that can't be missed", Meaning: lasting(s.Shortest) + ", the longest wait between two crawls. Shorter ones are seen by chance, so short-lived peers are undercounted."},
+	}
+	var rows [][]string
+	for _, step := range s.Steps {
+		rows = append(rows, []string{step.From.Format("2 Jan 15:04") + " – " + step.To.Format("2 Jan 15:04"),
+			count(step.Before), count(step.Arrived), count(step.Silent), count(step.NotHeard)})
+	}
+	var byLand [][]string
+	for _, h := range s.Hosting {
+		byLand = append(byLand, []string{landLabel(h.Hosting), count(h.Peers), count(h.InAll), count(h.InOne), count(h.Sessions)})
+	}
+	return v.part("sessions", "Sessions seen",
+		text("A session seen is a run of consecutive crawls in which a peer answered. Between crawls nothing is known, and who was not heard of has not left for certain."),
+		v.figure("sessions"), []page.Block{{Terms: terms}},
+		table("Peers by hosting class.", []string{"Hosting class", "peers", "in every crawl", "in one only", "sessions seen"}, byLand),
+		table("From each crawl to the next.", []string{"Crawls", "answered before", "new or back", "silent now", "not heard of now"}, rows))
+}
+
+func (v view) measured() page.Section {
+	var rows [][]string
+	used := map[string]bool{}
+	for _, id := range v.Used {
+		used[id] = true
+	}
+	var notes []string
+	for _, c := range v.Crawls {
+		state := outcomeLabel(c.State)
+		if !used[c.ID] {
+			state += ", not in the shares"
+		}
+		rows = append(rows, []string{c.StartedAt.Format("2 Jan 2006 15:04:05"), named(c.Vantage, "not named"), state, lasting(c.Duration),
+			count(c.Discovered), count(c.Reachable), count(int(c.Queries)), legible(c.Software)})
+		for _, note := range c.Notes {
+			notes = append(notes, c.StartedAt.Format("2 Jan 15:04")+": "+legible(note))
+		}
+	}
+	for _, w := range v.Warnings {
+		notes = append(notes, legible(w))
+	}
+	t := table("Crawls of the period, times in UTC.",
+		[]string{"Started", "vantage", "state", "took", "discovered", "reachable", "queries", "software"}, rows)
+	t[0].Table.Numeric = []bool{false, false, false, true, true, true, true, false}
+	about := text("A peer is one %s. A crawl starts from the entry points, asks each peer that it hears of for its whole routing table, and ends when nobody new is named.", named(v.Identity, "identity"))
+	if len(notes) > 0 {
+		return v.part("measured", "How it was measured", about, t, []page.Block{{Text: "What to know of these crawls:"}, {List: notes}})
+	}
+	return v.part("measured", "How it was measured", about, t)
+}
