@@ -1,0 +1,60 @@
+package reachability
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"canopy/analysis"
+)
+
+// Agent is the reachable peers that announce one program. The weight a of a
+// peer is the sum, over the crawls in which it was reachable, of one over the
+// number of reachable peers of that crawl.
+type Agent struct {
+	Agent   string
+	Peers   int     // distinct peers
+	Counts  []int   // reachable peers in each crawl
+	Weight  float64 // sum of a
+	Squares float64 // sum of a²
+}
+
+// Agents reads what the peers announce that answered in the given crawls of
+// one network, the most frequent first. A peer counts with what it announced
+// last. totals are the reachable peers of each crawl.
+func Agents(ctx context.Context, q analysis.Querier, network string, crawls []string, totals []int) ([]Agent, error) {
+	rows, err := q.QueryContext(ctx, `
+SELECT agent, count() AS peers, sumForEach(arrayMap(t -> toUInt64(has(up, t)), range(1, toUInt64(@count) + 1))) AS counts,
+       sum(arraySum(arrayMap(t -> 1 / @totals[t], up)) AS a) AS weight, sum(a * a) AS squares
+FROM (
+    SELECT argMax(toString(agent), visited_at) AS agent, groupUniqArray(indexOf(@crawls, toString(crawl_id))) AS up
+    FROM visits
+    WHERE network = @network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls)))
+    GROUP BY peer_id
+)
+GROUP BY agent
+ORDER BY weight DESC, agent`,
+		sql.Named("count", len(crawls)), sql.Named("totals", totals), sql.Named("network", network), sql.Named("crawls", crawls))
+	if err != nil {
+		return nil, fmt.Errorf("read agents: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	var agents []Agent
+	for rows.Next() {
+		var a Agent
+		var peers uint64
+		var counts []uint64
+		if err := rows.Scan(&a.Agent, &peers, &counts, &a.Weight, &a.Squares); err != nil {
+			return nil, fmt.Errorf("read agents: %w", err)
+		}
+		a.Peers = int(peers)
+		for _, n := range counts {
+			a.Counts = append(a.Counts, int(n))
+		}
+		agents = append(agents, a)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read agents: %w", err)
+	}
+	return agents, nil
+}
