@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -58,7 +59,6 @@ whether the crawls found exactly what was planned.`,
 // localCrawl is one planned network that the demo crawls.
 type localCrawl struct {
 	network
-	plan    *testnet.Plan
 	running localNetwork
 }
 
@@ -147,7 +147,7 @@ func (a *app) demoCrawl(ctx context.Context, l *localCrawl, at time.Duration, re
 	if err != nil || ctx.Err() != nil {
 		return nil, err
 	}
-	check, err := compare(ctx, record, crawl, l.plan.AliveAt(at))
+	check, err := compare(ctx, record, crawl, l.running.Plan().AliveAt(at))
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +172,7 @@ func (c planCheck) String() string {
 // compare reads back from the record who answered in the crawl.
 func compare(ctx context.Context, record *store.Store, crawl observation.Crawl, alive []testnet.Node) (planCheck, error) {
 	rows, err := record.DB().QueryContext(ctx,
-		"SELECT DISTINCT peer_id FROM visits WHERE crawl_id = @crawl AND outcome = 'answered'", store.Named("crawl", crawl.ID.String()))
+		"SELECT DISTINCT peer_id FROM visits WHERE crawl_id = @crawl AND outcome = 'answered'", sql.Named("crawl", crawl.ID.String()))
 	if err != nil {
 		return planCheck{}, fmt.Errorf("compare with the plan: %w", err)
 	}

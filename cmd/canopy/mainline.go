@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/netip"
 
@@ -39,6 +38,5 @@ func crawlMainline(ctx context.Context, w walk, sink crawler.Sink, o crawler.Opt
 	if err != nil {
 		return observation.Crawl{}, usageError{err}
 	}
-	crawl, err := crawler.Run(ctx, walker, sink, o)
-	return crawl, errors.Join(err, walker.Close())
+	return crawler.Run(ctx, walker, sink, o)
 }

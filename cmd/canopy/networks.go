@@ -43,6 +43,7 @@ type localNetwork interface {
 	Bootstrap() []string
 	// Advance brings the network to its plan at virtual time t.
 	Advance(ctx context.Context, t time.Duration) error
+	Plan() *testnet.Plan // as it runs: at the ports that were free
 	Truth() testnet.Truth
 	Close() error
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,6 +51,9 @@ func (a *app) runReport(ctx context.Context, o reportOptions) error {
 		return err
 	}
 	defer a.close("store", record.Close)
+	if err := record.Ready(ctx); err != nil {
+		return fmt.Errorf("read record: %w", err)
+	}
 	report, err := a.writeReport(ctx, record, facts, o)
 	if err != nil {
 		return err
@@ -73,15 +77,12 @@ func (a *app) writeReport(ctx context.Context, record *store.Store, facts *addre
 		return nil, err
 	}
 	report, err := reports.Build(ctx, record.DB(), reports.Options{
-		Window: window, Generated: time.Now(), Software: software(), Credits: credits(facts),
+		From: window.From, To: window.To, Software: software(), Attributions: credits(facts), Warnings: facts.Warnings(),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("build report: %w", err)
+		return nil, err
 	}
-	if err := report.Write(o.out); err != nil {
-		return nil, fmt.Errorf("write report: %w", err)
-	}
-	return report, nil
+	return report, report.Write(o.out)
 }
 
 func (o reportOptions) window() (w analysis.Window, err error) {
@@ -107,4 +108,21 @@ func moment(flag, text string) (time.Time, error) {
 		}
 	}
 	return time.Time{}, usagef("report: %s %q: want a day such as 2026-10-01 or a moment such as 2026-10-01T06:00:00Z", flag, text)
+}
+
+// credits are the lines that the licences of the data sets ask for.
+func credits(facts *address.Table) []string {
+	var lines []string
+	for _, s := range facts.Status() {
+		line := fmt.Sprintf("%s of %s", s.Name, s.Date.Format(time.DateOnly))
+		for _, part := range []string{s.Credit, s.Licence} {
+			if part != "" {
+				line += "; " + part
+			}
+		}
+		if !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }

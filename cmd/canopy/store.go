@@ -62,6 +62,9 @@ func (a *app) storeMigrate(ctx context.Context) error {
 
 func (a *app) storeSQL(ctx context.Context, query, format string, write bool) error {
 	return a.withStore(ctx, store.Options{ReadOnly: !write}, func(s *store.Store) error {
+		if err := s.Ready(ctx); err != nil {
+			return fmt.Errorf("run query: %w", err)
+		}
 		if err := s.SQL(ctx, a.stdout, query, format); err != nil {
 			return fmt.Errorf("run query: %w", err)
 		}
@@ -83,7 +86,7 @@ func (a *app) storeStatus(ctx context.Context) error {
 }
 
 func (a *app) printStatus(status store.Status) error {
-	fmt.Fprintf(a.stdout, "ClickHouse %s, schema %d\n", status.Version, status.Schema)
+	fmt.Fprintf(a.stdout, "%s, database %s: ClickHouse %s, schema %d of %d\n", status.Store, status.Database, status.Version, status.Schema, status.Latest)
 	tw := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "table\trows\tbytes\t")
 	for _, t := range status.Tables {

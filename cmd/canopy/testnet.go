@@ -75,11 +75,11 @@ func (a *app) runTestnet(ctx context.Context, n network, o testnetOptions) error
 		}
 	}
 	if o.table != "" {
-		if err := writeTable(o.table, plan); err != nil {
+		if err := writeTable(o.table, running.Plan()); err != nil {
 			return err
 		}
 	}
-	if err := a.announce(n, running, len(plan.AliveAt(0))); err != nil {
+	if err := a.announce(n, running, len(running.Plan().AliveAt(0))); err != nil {
 		return err
 	}
 	return advanceUntilDone(ctx, running, o.speed)
@@ -133,7 +133,7 @@ func (a *app) startLocals(ctx context.Context, o demoOptions) (locals []*localCr
 		if err != nil {
 			return locals, fmt.Errorf("start %s test network: %w", n.name, err)
 		}
-		locals = append(locals, &localCrawl{network: n, plan: plan, running: running})
+		locals = append(locals, &localCrawl{network: n, running: running})
 		fmt.Fprintf(a.stdout, "%s: %s planned nodes, %s up at first.\n", n.title, count(len(plan.Nodes)), count(len(plan.AliveAt(0))))
 	}
 	return locals, nil
@@ -144,7 +144,7 @@ func (a *app) startLocals(ctx context.Context, o demoOptions) (locals []*localCr
 func writeTruth(dir string, locals []*localCrawl) error {
 	var plans []*testnet.Plan
 	for _, l := range locals {
-		plans = append(plans, l.plan)
+		plans = append(plans, l.running.Plan())
 		if err := writeJSON(filepath.Join(dir, "truth-"+l.name+".json"), l.running.Truth()); err != nil {
 			return err
 		}
