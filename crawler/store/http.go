@@ -22,8 +22,8 @@ import (
 func (t *target) speaksHTTP() bool { return t.options.Protocol == clickhouse.HTTP }
 
 // post sends one statement through ClickHouse's HTTP interface, past the
-// client library, and returns the answer's body as the engine wrote it.
-func (s *Store) post(ctx context.Context, query string, params url.Values) (io.ReadCloser, error) {
+// client library, and returns the answer as the engine wrote it.
+func (s *Store) post(ctx context.Context, query string, params url.Values) (*http.Response, error) {
 	o := &s.target.options
 	u := url.URL{Scheme: "http", Host: o.Addr[0], Path: "/" + strings.TrimPrefix(o.HttpUrlPath, "/"), RawQuery: params.Encode()}
 	if o.TLS != nil {
@@ -47,9 +47,9 @@ func (s *Store) post(ctx context.Context, query string, params url.Values) (io.R
 	if res.StatusCode != http.StatusOK {
 		defer res.Body.Close()
 		text, _ := io.ReadAll(io.LimitReader(res.Body, 4096))
-		return nil, fmt.Errorf("ClickHouse refuses (HTTP %d): %s", res.StatusCode, strings.TrimSpace(string(text)))
+		return nil, fmt.Errorf("ClickHouse refuses: %s", strings.TrimSpace(string(text)))
 	}
-	return res.Body, nil
+	return res, nil
 }
 
 func (s *Store) roundTripper() http.RoundTripper {
@@ -73,12 +73,12 @@ func (s *Store) askVersion(ctx context.Context) (string, error) {
 	if !s.target.speaksHTTP() {
 		return s.greet(ctx)
 	}
-	body, err := s.post(ctx, "SELECT version() FORMAT TabSeparated", nil)
+	res, err := s.post(ctx, "SELECT version() FORMAT TabSeparated", nil)
 	if err != nil {
 		return "", err
 	}
-	defer body.Close()
-	text, err := io.ReadAll(io.LimitReader(body, 256))
+	defer res.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(res.Body, 256))
 	return strings.TrimSpace(string(text)), err
 }
 

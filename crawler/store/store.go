@@ -34,7 +34,7 @@ var (
 // Options are optional; the zero value means the defaults that it names.
 type Options struct {
 	Logger     *slog.Logger  // nothing is logged without one
-	ReadOnly   bool          // DB refuses statements that change anything
+	ReadOnly   bool          // the engine refuses whatever would change the store
 	BatchRows  int           // rows of one insert at most, default 100,000
 	FlushEvery time.Duration // longest wait of a row in memory, default 1 s
 	MaxPending int           // rows of one table in memory, default 400,000
@@ -119,7 +119,7 @@ func (s *Store) connect(ctx context.Context) (err error) {
 	if err := checkVersion(s.version); err != nil {
 		return fmt.Errorf("open store %s: %w", s.target.name, err)
 	}
-	if err := s.openClients(); err != nil {
+	if err := s.openClients(ctx); err != nil {
 		return fmt.Errorf("open store %s: %w", s.target.name, err)
 	}
 	have, err := s.schemaVersion(ctx)
@@ -132,18 +132,32 @@ func (s *Store) connect(ctx context.Context) (err error) {
 	return nil
 }
 
-func (s *Store) openClients() (err error) {
+func (s *Store) openClients(ctx context.Context) (err error) {
 	if s.admin, err = clickhouse.Open(s.target.withDatabase("")); err != nil {
 		return err
+	}
+	if s.opt.ReadOnly {
+		if err := s.restrict(ctx); err != nil {
+			return err
+		}
 	}
 	if s.conn, err = clickhouse.Open(s.target.withDatabase(s.target.database)); err != nil {
 		return err
 	}
-	reading := s.target.withDatabase(s.target.database)
-	if s.opt.ReadOnly {
-		reading.Settings["readonly"] = 2
+	s.db = clickhouse.OpenDB(s.target.withDatabase(s.target.database))
+	return nil
+}
+
+// restrict makes everything that is opened after it read-only. A user whose
+// profile says so already may not even ask for it.
+func (s *Store) restrict(ctx context.Context) error {
+	var level string
+	if err := s.admin.QueryRow(ctx, "SELECT toString(getSetting('readonly'))").Scan(&level); err != nil {
+		return fmt.Errorf("ask for rights: %w", err)
 	}
-	s.db = clickhouse.OpenDB(reading)
+	if level == "0" {
+		s.target.options.Settings["readonly"] = 2
+	}
 	return nil
 }
 

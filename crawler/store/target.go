@@ -82,6 +82,9 @@ func (t *target) parseServer(raw string) error {
 		return err
 	}
 	t.options, t.database = *options, options.Auth.Database
+	if t.options.Settings == nil {
+		t.options.Settings = clickhouse.Settings{}
+	}
 	scheme, _, _ := strings.Cut(raw, ":")
 	for i, addr := range t.options.Addr {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
@@ -115,9 +118,6 @@ func (t *target) withDatabase(database string) *clickhouse.Options {
 	o := t.options
 	o.Auth.Database = database
 	o.Settings = maps.Clone(o.Settings)
-	if o.Settings == nil {
-		o.Settings = clickhouse.Settings{}
-	}
 	return &o
 }
 

@@ -1,0 +1,198 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"canopy/crawler/observation"
+)
+
+func testNoTables(t *testing.T, url string) {
+	ctx := context.Background()
+	s := openAt(t, url, Options{})
+	if err := s.Ready(ctx); !errors.Is(err, ErrNoTables) || !strings.Contains(err.Error(), "canopy store migrate") {
+		t.Errorf("Ready: %v", err)
+	}
+	if err := s.BeginCrawl(ctx, newCrawl("mainline")); !errors.Is(err, ErrNoTables) {
+		t.Errorf("BeginCrawl: %v", err)
+	}
+	status, err := s.Status(ctx)
+	if err != nil || status.Schema != 0 || status.Latest == 0 || status.Version == "" {
+		t.Errorf("Status: %+v, %v", status, err)
+	}
+	var out bytes.Buffer
+	if err := s.SQL(ctx, &out, "SELECT 1 AS one", ""); err != nil || out.String() != "one\n1\n" {
+		t.Errorf("SQL without tables: %q, %v", out.String(), err)
+	}
+	if err := s.Migrate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Ready(ctx); err != nil {
+		t.Errorf("Ready after Migrate: %v", err)
+	}
+}
+
+func testNewerSchema(t *testing.T, url string) {
+	ctx := context.Background()
+	s := migrated(t, url, Options{})
+	future := latestVersion(migrationFiles) + 1
+	if err := s.apply(ctx, migration{version: future, name: "future", checksum: "?"}); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := Open(ctx, url, Options{}); !errors.Is(err, ErrNewerSchema) || !strings.Contains(err.Error(), "upgrade canopy") {
+		t.Errorf("Open of a newer schema: %v, %v", again, err)
+	}
+	if err := s.Migrate(ctx); !errors.Is(err, ErrNewerSchema) {
+		t.Errorf("Migrate of a newer schema: %v", err)
+	}
+	wantRows(t, s, "SELECT max(version), count() FROM schema_migrations", fmt.Sprint(future, future))
+}
+
+// addedColumn is a migration of the future: the way to add a column.
+var addedColumn = migration{name: "test_column", checksum: "test", statements: []string{
+	"ALTER TABLE visits_log ADD COLUMN IF NOT EXISTS added String DEFAULT 'none' CODEC(ZSTD(1))",
+	"CREATE OR REPLACE VIEW visits AS SELECT * FROM visits_log FINAL",
+}}
+
+// testMigrateEveryPast builds each schema that ever was, with rows in it, and
+// brings it up to date and one step beyond.
+func testMigrateEveryPast(t *testing.T, url string) {
+	ctx := context.Background()
+	list, err := readMigrations(migrationFiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n <= len(list); n++ {
+		s := openAt(t, strings.Replace(url, "test_", fmt.Sprintf("past%d_", n), 1), Options{})
+		if err := s.migrate(ctx, list[:n]); err != nil {
+			t.Fatal(err)
+		}
+		c := newCrawl("mainline")
+		if err := s.conn.Exec(ctx, "INSERT INTO visits_log (network, crawl_id, number, visited_at, peer_id) VALUES (?, ?, 1, ?, 'old')", c.Network, c.ID.String(), c.StartedAt); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Migrate(ctx); err != nil {
+			t.Fatal(err)
+		}
+		beyond := addedColumn
+		beyond.version = uint32(len(list) + 1)
+		var wg sync.WaitGroup
+		for range 2 { // two at once
+			wg.Go(func() {
+				if err := s.migrate(ctx, append(list[:len(list):len(list)], beyond)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if err := s.migrate(ctx, append(list[:len(list):len(list)], beyond)); err != nil { // and again
+			t.Error(err)
+		}
+		store(t, s, c, []observation.Visit{{Network: c.Network, CrawlID: c.ID, Number: 1, VisitedAt: c.StartedAt, PeerID: "new"}}, nil)
+		wantRows(t, s, "SELECT number, peer_id, added FROM visits", "1 new none")
+		wantRows(t, s, "SELECT count(), uniqExact(version) FROM schema_migrations FINAL", fmt.Sprint(len(list)+1, len(list)+1))
+	}
+}
+
+func testEditedMigration(t *testing.T, url string) {
+	ctx := context.Background()
+	s := migrated(t, url, Options{})
+	list, err := readMigrations(migrationFiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list[0].checksum = "edited"
+	if err := s.migrate(ctx, list); err == nil || !strings.Contains(err.Error(), "must not change") {
+		t.Errorf("migrate with an edited past: %v", err)
+	}
+}
+
+func testStatus(t *testing.T, url string) {
+	ctx := context.Background()
+	s := migrated(t, url, Options{})
+	c := newCrawl("mainline")
+	store(t, s, c, numbered(c, 0, 1000), nil)
+	running := newCrawl("ipfs")
+	if err := s.BeginCrawl(ctx, running); err != nil {
+		t.Fatal(err)
+	}
+	status, err := s.Status(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status.Schema != status.Latest || strings.Contains(status.Store, "s3cret") {
+		t.Errorf("status: %+v", status)
+	}
+	rows := map[string]uint64{}
+	for _, table := range status.Tables {
+		rows[table.Name] = table.Rows
+		if (table.Rows > 0) != (table.Oldest != nil && table.Oldest.Equal(*table.Newest)) && table.Name != "crawls" {
+			t.Errorf("%s has %d rows from %v to %v", table.Name, table.Rows, table.Oldest, table.Newest)
+		}
+		if table.Rows > 0 && table.Bytes == 0 {
+			t.Errorf("%s takes no space", table.Name)
+		}
+	}
+	if rows["visits"] != 1000 || rows["crawls"] != 2 || rows["edges"] != 0 || rows["probes"] != 0 {
+		t.Errorf("rows: %v", rows)
+	}
+	want := []CrawlCount{{"ipfs", "running", 1, running.StartedAt}, {"mainline", "complete", 1, c.StartedAt}}
+	if fmt.Sprint(status.Crawls) != fmt.Sprint(want) {
+		t.Errorf("crawls: %v, want %v", status.Crawls, want)
+	}
+}
+
+func testSQL(t *testing.T, url string) {
+	ctx := context.Background()
+	s := migrated(t, url, Options{ReadOnly: false})
+	hostile := `SELECT 'a\n\t\x1b[31m\\' AS text, NULL AS none, toUInt64(7) AS number, [1, 2] AS list, toDate('2026-06-17') AS day`
+	for format, want := range map[string]string{
+		"":             "text                            none  number  list   day\na\\u{000a}\\u{0009}\\u{001b}[31m\\  NULL  7       [1,2]  2026-06-17\n",
+		"JSONEachRow":  `{"text":"a\n\t\u001B[31m\\","none":null,"number":7,"list":[1,2],"day":"2026-06-17"}` + "\n",
+		"TSV":          "a\\n\\t\x1b[31m\\\\\t\\N\t7\t[1,2]\t2026-06-17\n",
+		"TSVWithNames": "text\tnone\tnumber\tlist\tday\na\\n\\t\x1b[31m\\\\\t\\N\t7\t[1,2]\t2026-06-17\n",
+	} {
+		var out bytes.Buffer
+		if err := s.SQL(ctx, &out, hostile, format); err != nil {
+			t.Errorf("format %q: %v", format, err)
+		}
+		if got := strings.ReplaceAll(out.String(), `\u001b`, `\u001B`); got != want {
+			t.Errorf("format %q:\n got %q\nwant %q", format, got, want)
+		}
+	}
+	var out bytes.Buffer
+	if err := s.SQL(ctx, &out, "SELECT nonsense", ""); err == nil || !strings.Contains(err.Error(), "nonsense") {
+		t.Errorf("SQL of nonsense: %v", err)
+	}
+	if err := s.SQL(ctx, &out, "SELECT 1", "JSON; DROP"); err == nil {
+		t.Error("SQL with a hostile format is accepted")
+	}
+}
+
+func testReadOnly(t *testing.T, url string) {
+	ctx := context.Background()
+	c := newCrawl("mainline")
+	store(t, migrated(t, url, Options{}), c, numbered(c, 0, 3), nil)
+	s := openAt(t, url, Options{ReadOnly: true})
+	wantRows(t, s, "SELECT count() FROM visits", "3")
+	var out bytes.Buffer
+	if err := s.SQL(ctx, &out, "SELECT count() FROM visits", "TSV"); err != nil || out.String() != "3\n" {
+		t.Errorf("SQL: %q, %v", out.String(), err)
+	}
+	const destroy = "TRUNCATE TABLE visits_log"
+	if err := s.SQL(ctx, &out, destroy, ""); err == nil {
+		t.Error("SQL changes a read-only store")
+	}
+	if _, err := s.DB().Exec(destroy); err == nil {
+		t.Error("DB changes a read-only store")
+	}
+	if err := s.BeginCrawl(ctx, newCrawl("mainline")); err == nil {
+		t.Error("BeginCrawl changes a read-only store")
+	}
+	wantRows(t, s, "SELECT count() FROM visits", "3")
+}
