@@ -72,7 +72,11 @@ func (n *Network) figures() (map[string]figure.Figure, error) {
 }
 
 func (n *Network) frame(name, title, caption string) figure.Frame {
-	f := figure.Frame{Name: n.id() + "-" + name, Title: title, Caption: legible(n.Title) + ". " + caption, Alt: title + ". The numbers are in the table beside it."}
+	about := n.Title
+	if n.Synthetic() {
+		about += " (synthetic demo data)"
+	}
+	f := figure.Frame{Name: n.id() + "-" + name, Title: title, Caption: about + ". " + caption, Alt: title + ". The numbers are in the table beside it."}
 	if n.Synthetic() {
 		f.Banner = banner
 	}

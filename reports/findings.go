@@ -136,6 +136,6 @@ func (n *Network) headlineDetail() string {
 	detail := fmt.Sprintf("Counted: %s. n = %s in %s. %s: %s, 95 %% interval.", Cell, plural(n.Peers, "distinct peer"), plural(len(n.Used), "crawl"),
 		sentence(landLabel(s.Class)), percentInterval(s.Share))
 	c := n.community()
-	detail += fmt.Sprintf(" Community: between %s and %s"+nbsp+"%% with the intervals of the bound.", number(c.AtLeast.Lower, 1), number(c.AtMost.Upper, 1))
+	detail += fmt.Sprintf(" Community: between %s and %s"+nbsp+"%% with the intervals of the bound.", number(c.AtLeast.Lower, decimals(c.AtLeast)), number(c.AtMost.Upper, decimals(c.AtMost)))
 	return detail
 }

@@ -85,7 +85,7 @@ func (v view) land() page.Section {
 	}
 	rows = append(rows, append(all, percentInterval(*v.Undecided), "100"+nbsp+"%"))
 	return v.part("land", "Whose land", v.figure("land"),
-		table("Share of all reachable peers by land and by who runs them, as far as the evidence decides, with 95 % intervals at the margins. "+Cell+".", head, rows))
+		table("Share of all reachable peers by land and by who runs them, as far as the evidence decides, with 95 % intervals at the margins. "+sentence(Cell)+".", head, rows))
 }
 
 // cell writes a share within a table, where nothing reads as a dash.
@@ -118,22 +118,19 @@ func (v view) trend() page.Section {
 	if len(v.Used) < 2 {
 		return v.part("trend", "Over time", notice("One crawl only: there is no trend to show yet. Crawl again, and this part fills."))
 	}
-	head := []string{"Hosting class"}
-	for _, c := range v.used() {
-		head = append(head, c.StartedAt.Format("2 Jan 15:04"))
+	head := []string{"Crawl"}
+	for _, t := range v.Trend {
+		head = append(head, landLabel(t.Class))
 	}
 	var rows [][]string
-	for _, t := range v.Trend {
-		row := []string{landLabel(t.Class)}
-		for _, e := range t.Shares {
-			row = append(row, percentInterval(e))
+	for i, c := range v.used() {
+		row := []string{c.StartedAt.Format("2 Jan 15:04")}
+		for _, t := range v.Trend {
+			row = append(row, percentInterval(t.Shares[i]))
 		}
 		rows = append(rows, row)
 	}
-	if len(head) > 13 { // more is read from the figure and from figures.json
-		return v.part("trend", "Over time", v.figure("trend"))
-	}
-	return v.part("trend", "Over time", v.figure("trend"), table("Share of reachable peers of each crawl by itself, with 95 % intervals.", head, rows))
+	return v.part("trend", "Over time", v.figure("trend"), table("Share of reachable peers of each crawl by itself, with 95 % intervals. Times in UTC.", head, rows))
 }
 
 func (v view) holders() page.Section {
@@ -150,19 +147,22 @@ func (v view) holders() page.Section {
 
 // concentration tells how few hold how much, and the largest.
 func (v view) concentration(c *Concentration, noun string) []page.Block {
+	if len(c.Holders) == 1 {
+		return text("One holder is known among the %s: %s, with %s of the reachable peers.", c.Unit, legible(c.Holders[0].Name), percentInterval(c.Largest[0].Share))
+	}
 	terms := []page.Term{
 		{Name: "Effective number of " + c.Unit, Meaning: decimal(c.Effective) + " by 1/HHI, " + decimal(c.Shannon) + " by entropy: that many of equal size would be as concentrated."},
 	}
 	for i, n := range c.Nakamoto {
 		part := []string{"a third", "half", "two thirds"}[i]
 		terms = append(terms, page.Term{
-			Name:    fmt.Sprintf("More than %s is held by %s", part, whole(n.Size, c.Unit)),
+			Name:    fmt.Sprintf("More than %s: %s of %s %s", part, whole(n.Size), count(len(c.Holders)), c.Unit),
 			Meaning: joined(n.Names, 8) + ".",
 		})
 	}
 	terms = append(terms, page.Term{
 		Name: "HHI " + hundredths(c.HHI) + ", Gini " + hundredths(c.Gini),
-		Meaning: fmt.Sprintf("Over the %s of reachable peers whose holder is known, %s in all. Gini can't be compared between different numbers of holders.",
+		Meaning: fmt.Sprintf("Over the %s of reachable peers whose holder is known, %s in all. Gini can’t be compared between different numbers of holders.",
 			percent(c.Known), plural(c.HHI.N, "distinct peer")),
 	})
 	rows := make([][]string, len(c.Largest))
@@ -174,12 +174,12 @@ func (v view) concentration(c *Concentration, noun string) []page.Block {
 }
 
 // whole writes a number of holders and its interval.
-func whole(e analysis.Estimate, unit string) string {
+func whole(e analysis.Estimate) string {
 	s := strconv.Itoa(int(e.Value))
 	if e.Lower != e.Upper {
 		s += fmt.Sprintf(" (%d–%d)", int(e.Lower), int(e.Upper))
 	}
-	return s + " of the " + unit
+	return s
 }
 
 func hundredths(e analysis.Estimate) string {

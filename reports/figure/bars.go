@@ -96,7 +96,7 @@ func (b Bars) layMarks(p *pen, width, y vg.Length) vg.Length {
 		p.text(x+sample+6, y, bodyText, fit(name, bodyText, width-sample-6))
 		x += need + 18
 	}
-	put(b.Bound, func(x, y vg.Length) { p.band(x, x+sample, y) })
+	put(b.Bound, func(x, y vg.Length) { p.band(x+1, x+sample, y) })
 	put(b.Whisk, func(x, y vg.Length) { p.whisker(x+2, x+sample-2, y, 4, 1.4) })
 	if x == 0 {
 		return y
