@@ -92,4 +92,3 @@ func TestNoSocketOfTheFamily(t *testing.T) {
 		t.Errorf("%+v", r.Visit)
 	}
 }
-
