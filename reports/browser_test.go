@@ -1,0 +1,171 @@
+package reports
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"canopy/crawler/observation"
+)
+
+// browser starts Chromium, or skips the test where there is none.
+func browser(t *testing.T) context.Context {
+	t.Helper()
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
+		if p, err := exec.LookPath(name); err == nil {
+			path = p
+			break
+		}
+	}
+	if path == "" {
+		if os.Getenv("CI") != "" {
+			t.Fatal("no Chromium is installed")
+		}
+		t.Skip("no Chromium is installed: install the package chromium to look at the page")
+	}
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(), append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("disable-background-networking", true))...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	ctx, cancel = context.WithTimeout(ctx, time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// complaints collects what a page should not do: errors and requests.
+type complaints struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (c *complaints) add(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.list = append(c.list, fmt.Sprintf(format, args...))
+}
+
+func (c *complaints) listen(event any) {
+	switch e := event.(type) {
+	case *runtime.EventConsoleAPICalled:
+		c.add("console: %s", e.Type)
+	case *runtime.EventExceptionThrown:
+		c.add("exception: %s", e.ExceptionDetails.Text)
+	case *log.EventEntryAdded:
+		c.add("log: %s %s", e.Entry.Text, e.Entry.URL)
+	case *network.EventRequestWillBeSent:
+		if url := e.Request.URL; !strings.HasPrefix(url, "file:") && !strings.HasPrefix(url, "data:") || strings.HasPrefix(url, "file:") && !strings.HasSuffix(url, Index) {
+			c.add("request: %s", url)
+		}
+	}
+}
+
+// hostilePopulation has a hostile string in every field.
+func hostilePopulation() []plannedPeer {
+	var peers []plannedPeer
+	for i, s := range hostile {
+		for k := range 3 + i {
+			peers = append(peers, plannedPeer{
+				id: fmt.Sprintf("%d-%d-%s", i, k, s), agent: s, address: netip.AddrFrom4([4]byte{45, 60, byte(i), byte(k)}).String(), up: always,
+				facts: observation.Facts{Organisation: s, Country: s, Hosting: observation.Hosting(s), Source: s, ASN: uint32(i)},
+			})
+		}
+	}
+	return peers
+}
+
+func TestPageInABrowser(t *testing.T) {
+	ctx := browser(t)
+	s := openStore(t)
+	write(t, s, alpha, crawlsEvery(6, time.Minute, observation.ScopeLocal), population("alpha"))
+	crawls := crawlsEvery(3, 26*time.Hour, observation.ScopeGlobal)
+	for i := range crawls {
+		crawls[i].notes = hostile
+	}
+	write(t, s, observation.Network{Name: "zeta/../<b>", Title: hostile[0] + strings.Repeat("B", 300), Identity: hostile[1]}, crawls, hostilePopulation())
+	r, err := Build(t.Context(), s.DB(), Options{Generated: day, Software: hostile[0], Attributions: hostile, Warnings: hostile})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, _ := writeTo(t, r)
+	var c complaints
+	must(t, chromedp.Do(ctx)) // opens the tab
+	must(t, chromedp.Listen(ctx, c.listen))
+	call(t, ctx, network.Enable, network.EnableParams{})
+	call(t, ctx, runtime.Enable, cdp.Empty{})
+	call(t, ctx, log.Enable, cdp.Empty{})
+	url := "file://" + filepath.Join(dir, Index)
+	for _, width := range []int64{390, 1280} {
+		for _, scheme := range []string{"light", "dark"} {
+			t.Run(fmt.Sprintf("%s at %d", scheme, width), func(t *testing.T) { inspect(t, ctx, url, width, scheme) })
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, complaint := range c.list {
+		t.Error(complaint)
+	}
+}
+
+func call[P, R any](t *testing.T, ctx context.Context, command cdp.Command[P, R], params P) {
+	t.Helper()
+	if _, err := chromedp.Call(ctx, command, params); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// faults counts in the page what must not be there.
+const faults = `({
+	"pixels too wide": document.documentElement.scrollWidth - document.documentElement.clientWidth,
+	"scripts": document.scripts.length + document.querySelectorAll('iframe, object, embed, img').length,
+	"hostile scripts that ran": window.pwned ? 1 : 0,
+	"figures without a name": [...document.querySelectorAll('svg')].filter(s => !s.getAttribute('aria-label')).length,
+	"tables that can't be scrolled by keyboard": document.querySelectorAll('table').length - document.querySelectorAll('.scroll[tabindex="0"] table').length,
+	"IDs used twice": (ids => ids.length - new Set(ids).size)([...document.querySelectorAll('[id]')].map(e => e.id)),
+	"links to nowhere": [...document.querySelectorAll('a[href^="#"]')].filter(a => !document.getElementById(a.getAttribute('href').slice(1))).length,
+	"texts outside their figure": [...document.querySelectorAll('svg')].filter(s => s.clientWidth > 0).flatMap(s => {
+		const box = s.getBoundingClientRect();
+		return [...s.querySelectorAll('text')].filter(x => { const r = x.getBoundingClientRect(); return r.left < box.left - 1 || r.right > box.right + 1 || r.top < box.top - 1 || r.bottom > box.bottom + 1; });
+	}).length,
+})`
+
+func inspect(t *testing.T, ctx context.Context, url string, width int64, scheme string) {
+	call(t, ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+	})
+	must(t, chromedp.Do(ctx, chromedp.EmulateViewport(width, 900), chromedp.Navigate(url), chromedp.WaitReady("footer")))
+	found, err := chromedp.Run(ctx, chromedp.Evaluate[map[string]int](faults))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for fault, n := range found {
+		if n > 0 {
+			t.Errorf("%s: %d", fault, n)
+		}
+	}
+	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(picture) < 50_000 {
+		t.Errorf("the page is an almost empty picture of %d bytes", len(picture))
+	}
+	if keep := os.Getenv("CANOPY_REPORT"); keep != "" { // to be looked at
+		must(t, os.WriteFile(filepath.Join(keep, fmt.Sprintf("%d-%s.png", width, scheme)), picture, 0o644))
+	}
+}
