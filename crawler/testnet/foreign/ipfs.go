@@ -28,9 +28,9 @@ type IPFSConfig struct {
 	Log     *slog.Logger
 }
 
-// DefaultIPFS is 24 servers, more than one reply names, and two clients.
+// DefaultIPFS is ten servers and two clients of two generations.
 func DefaultIPFS() IPFSConfig {
-	return IPFSConfig{Servers: 12, Clients: 1, Settle: 60 * time.Second, Log: slog.New(slog.DiscardHandler)}
+	return IPFSConfig{Servers: 5, Clients: 1, Settle: 90 * time.Second, Log: slog.New(slog.DiscardHandler)}
 }
 
 // IPFSNode is the truth of one node, as the node itself tells it.
@@ -148,29 +148,33 @@ func (s *IPFS) Await(ctx context.Context, done func([]IPFSNode) bool) error {
 // Close ends every node.
 func (s *IPFS) Close() { s.procs.close() }
 
-// settled says whether every server knows, and is known by, most servers. All
+// settled says whether every server knows most others and is known by enough. All
 // of them is too much to ask: a connection that failed is not tried again soon.
 func (s *IPFS) settled(nodes []IPFSNode) bool {
 	if len(nodes) < s.started {
 		return false
 	}
 	servers := slices.DeleteFunc(slices.Clone(nodes), func(n IPFSNode) bool { return !n.Server })
-	most := len(servers) * 3 / 4
 	for _, n := range servers {
-		knows, known := 0, 0
-		for _, other := range servers {
-			if n.Knows(other.ID) {
-				knows++
-			}
-			if other.Knows(n.ID) {
-				known++
-			}
-		}
-		if knows < most || known < most {
+		knows, known := count(servers, n)
+		if knows < len(servers)*3/4 || known < enough {
 			return false
 		}
 	}
 	return true
+}
+
+// count is how many others a node knows, and is known by.
+func count(nodes []IPFSNode, n IPFSNode) (knows, known int) {
+	for _, other := range nodes {
+		if n.Knows(other.ID) {
+			knows++
+		}
+		if other.Knows(n.ID) {
+			known++
+		}
+	}
+	return knows, known
 }
 
 // Knows says whether a peer is in the node's table.
@@ -179,7 +183,8 @@ func (n IPFSNode) Knows(id string) bool { return slices.Contains(n.Table, id) }
 func describe(nodes []IPFSNode) string {
 	var b strings.Builder
 	for _, n := range nodes {
-		fmt.Fprintf(&b, "%s (%s, server %t) knows %d; ", n.ID, n.Agent, n.Server, len(n.Table))
+		knows, known := count(nodes, n)
+		fmt.Fprintf(&b, "%s (%s, server %t) knows %d, is known by %d; ", n.ID, n.Agent, n.Server, knows, known)
 	}
 	return b.String()
 }

@@ -1,0 +1,302 @@
+//go:build linux
+
+package ipfs_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	dht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"canopy/crawler"
+	"canopy/crawler/ipfs"
+	"canopy/crawler/observation"
+	"canopy/crawler/testnet/foreign"
+)
+
+const clients = "testdata/clients"
+
+// TestForeignNodes crawls a swarm of js-libp2p nodes of two generations and of
+// go-libp2p hosts, among them one that left and one that came back as a
+// mere client, while tables still name both.
+func TestForeignNodes(t *testing.T) {
+	if !foreign.Inside() {
+		inNamespace(t)
+		return
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
+	cfg := foreign.DefaultIPFS()
+	cfg.Scripts, cfg.Work, cfg.Log = clients, t.TempDir(), log
+	swarm, err := foreign.StartIPFS(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer swarm.Close()
+
+	var hosts []goNode
+	for i := range 18 { // with the others more than one reply names
+		hosts = append(hosts, startGo(t, ctx, 101+i, newKey(t), dht.ModeServer, swarm.Bootstrap()))
+	}
+	gone, former, stay := hosts[0], hosts[1], hosts[2:]
+	for _, h := range stay {
+		awaitTable(t, ctx, h, gone, former)
+	}
+	err = swarm.Await(ctx, func(nodes []foreign.IPFSNode) bool {
+		return !slices.ContainsFunc(stay, func(h goNode) bool { return knowing(nodes, h) < 3 })
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.close()
+	former.close()
+	client := startGo(t, ctx, 102, former.key, dht.ModeClient, "")
+
+	before := tables(swarm, stay)
+	seen := crawlForeign(t, ctx, swarm.Bootstrap(), log)
+	after := tables(swarm, stay)
+	for _, n := range swarm.Nodes() {
+		if v := seen.visits[n.ID]; !n.Server && v.Outcome == observation.Answered {
+			t.Errorf("%s answered, but is a client", n.ID)
+		} else if n.Server {
+			checkForeign(t, v, n)
+		}
+	}
+	for _, h := range stay {
+		checkForeign(t, seen.visits[h.ID().String()], foreign.IPFSNode{ID: h.ID().String(), Agent: goAgent})
+	}
+	seen.checkTables(t, before, after)
+	if v := seen.visits[gone.ID().String()]; v.Outcome != observation.Refused {
+		t.Errorf("host that left: outcome %q (%s), want %q", v.Outcome, v.Detail, observation.Refused)
+	}
+	if v := seen.visits[client.ID().String()]; v.Outcome != observation.WrongProtocol {
+		t.Errorf("host that is a client now: outcome %q (%s), want %q", v.Outcome, v.Detail, observation.WrongProtocol)
+	}
+	if exist := len(swarm.Nodes()) + len(hosts); len(seen.visits) > exist {
+		t.Errorf("%d peers visited, only %d exist", len(seen.visits), exist)
+	}
+}
+
+// checkForeign asserts that a server was found, answered, and is known as it is.
+func checkForeign(t *testing.T, v observation.Visit, n foreign.IPFSNode) {
+	t.Helper()
+	if v.Outcome != observation.Answered || v.Partial {
+		t.Errorf("%s (%s): outcome %q (%s), partial %t", n.ID, n.Agent, v.Outcome, v.Detail, v.Partial)
+		return
+	}
+	if v.Agent != n.Agent {
+		t.Errorf("%s: agent %q, want %q", n.ID, v.Agent, n.Agent)
+	}
+	if !slices.Contains(v.Protocols, ipfs.DefaultProtocol) {
+		t.Errorf("%s (%s): protocols %q lack the DHT", n.ID, n.Agent, v.Protocols)
+	}
+	for _, a := range n.Addresses {
+		bare, _, _ := strings.Cut(a, "/p2p/")
+		if !slices.ContainsFunc(v.Addresses, func(got string) bool { return strings.HasPrefix(got, bare) }) {
+			t.Errorf("%s (%s): addresses %q lack %s", n.ID, n.Agent, v.Addresses, bare)
+		}
+	}
+}
+
+// tables is who has whom in its routing table, by the nodes' own account.
+func tables(swarm *foreign.IPFS, hosts []goNode) map[string][]string {
+	all := map[string][]string{}
+	for _, n := range swarm.Nodes() {
+		if n.Server {
+			all[n.ID] = n.Table
+		}
+	}
+	for _, h := range hosts {
+		for _, p := range h.dht.RoutingTable().ListPeers() {
+			all[h.ID().String()] = append(all[h.ID().String()], p.String())
+		}
+	}
+	return all
+}
+
+// knowing counts the servers that have the host in their table.
+func knowing(nodes []foreign.IPFSNode, h goNode) int {
+	count := 0
+	for _, n := range nodes {
+		if n.Server && n.Knows(h.ID().String()) {
+			count++
+		}
+	}
+	return count
+}
+
+const (
+	goAgent = "go-libp2p-kad-dht/test"
+	ipfsK   = 20 // peers that one reply names at most
+)
+
+type goNode struct {
+	host.Host
+	dht *dht.IpfsDHT
+	key crypto.PrivKey
+}
+
+func newKey(t *testing.T) crypto.PrivKey {
+	key, _, err := crypto.GenerateEd25519Key(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// startGo runs a host at 45.number.0.1 that looks for others only when it
+// starts, so that its table keeps those who leave.
+func startGo(t *testing.T, ctx context.Context, number int, key crypto.PrivKey, mode dht.ModeOpt, bootstrap string) goNode {
+	t.Helper()
+	address := netip.AddrFrom4([4]byte{45, byte(number), 0, 1}) // tables admit few nodes per /16
+	// Whoever dials from a common address is soon turned away.
+	own := func(ma.Multiaddr) (tcp.ContextDialer, error) {
+		return &net.Dialer{LocalAddr: &net.TCPAddr{IP: address.AsSlice()}}, nil
+	}
+	h, err := libp2p.New(libp2p.Identity(key), libp2p.UserAgent(goAgent),
+		libp2p.ListenAddrStrings(fmt.Sprintf("/ip4/%s/tcp/4001", address)),
+		libp2p.Transport(tcp.NewTCPTransport, tcp.WithDialerForAddr(own)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kad, err := dht.New(h, dht.Mode(mode), dht.DisableAutoRefresh())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := goNode{h, kad, key}
+	t.Cleanup(n.close)
+	if bootstrap == "" {
+		return n
+	}
+	entry, err := peer.AddrInfoFromString(bootstrap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Connect(ctx, *entry); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func (n goNode) close() {
+	_ = n.dht.Close()
+	_ = n.Close()
+}
+
+// awaitTable returns when the host's table holds certain peers and more than
+// one reply can name.
+func awaitTable(t *testing.T, ctx context.Context, n goNode, certain ...goNode) {
+	t.Helper()
+	table := n.dht.RoutingTable()
+	for table.Size() <= ipfsK || slices.ContainsFunc(certain, func(c goNode) bool { return table.Find(c.ID()) == "" }) {
+		select {
+		case err := <-n.dht.RefreshRoutingTable():
+			if err != nil {
+				t.Log("refresh:", err)
+			}
+		case <-ctx.Done():
+			t.Fatalf("%s knows %d peers, which is too few or the wrong ones", n.ID(), table.Size())
+		}
+	}
+}
+
+// crawlForeign walks from one bootstrap.
+func crawlForeign(t *testing.T, ctx context.Context, bootstrap string, log *slog.Logger) *record {
+	t.Helper()
+	walker, err := ipfs.New(ipfs.Config{Bootstrap: []string{bootstrap}, Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := &record{visits: map[string]observation.Visit{}, peers: map[uint32]string{}, edges: map[uint32][]uint32{}}
+	began := time.Now()
+	crawl, err := crawler.Run(ctx, walker, seen, crawler.Options{Edges: true, Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d of %d peers answered %d queries in %v", crawl.Reachable, crawl.Discovered, crawl.Queries, time.Since(began))
+	if crawl.State != observation.Complete {
+		t.Errorf("crawl is %s: %q", crawl.State, crawl.Notes)
+	}
+	return seen
+}
+
+// record keeps a crawl.
+type record struct {
+	visits map[string]observation.Visit // by peer ID
+	peers  map[uint32]string            // peer ID by number
+	edges  map[uint32][]uint32
+}
+
+func (r *record) BeginCrawl(context.Context, observation.Crawl) error { return nil }
+func (r *record) EndCrawl(context.Context, observation.Crawl) error   { return nil }
+
+func (r *record) Visits(_ context.Context, visits []observation.Visit) error {
+	for _, v := range visits {
+		r.visits[v.PeerID], r.peers[v.Number] = v, v.PeerID
+	}
+	return nil
+}
+
+func (r *record) Edges(_ context.Context, edges []observation.Edge) error {
+	for _, e := range edges {
+		r.edges[e.Peer] = e.Neighbours
+	}
+	return nil
+}
+
+// checkTables asserts that the crawl has every entry of every table that was
+// there before and after it.
+func (r *record) checkTables(t *testing.T, before, after map[string][]string) {
+	t.Helper()
+	entries := 0
+	for id, table := range before {
+		named := map[string]bool{}
+		for _, number := range r.edges[r.visits[id].Number] {
+			named[r.peers[number]] = true
+		}
+		for _, other := range table {
+			if !slices.Contains(after[id], other) {
+				continue
+			}
+			entries++
+			if !named[other] {
+				t.Errorf("%s (%s) has %s in its table, which the crawl missed", id, r.visits[id].Agent, other)
+			}
+		}
+	}
+	t.Logf("%d table entries of %d servers compared", entries, len(before))
+}
+
+// inNamespace runs the calling test again in a network namespace.
+func inNamespace(t *testing.T) {
+	err := foreign.CheckNamespace(t.Context())
+	if err == nil {
+		err = foreign.CheckIPFS(clients)
+	}
+	switch {
+	case err != nil && os.Getenv("CI") != "":
+		t.Fatal(err)
+	case err != nil:
+		t.Skip(err)
+	}
+	cmd := foreign.Command(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.count=1")
+	cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+}
