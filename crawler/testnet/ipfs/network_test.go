@@ -162,6 +162,23 @@ func checkDown(t *testing.T, h host.Host, node testnet.Node) {
 	}
 }
 
+func TestAdvanceGoesOnAfterAnInterruption(t *testing.T) {
+	n := start(t, testnet.Size{Nodes: 24})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	const at = 9 * time.Hour
+	if err := n.Advance(ctx, at); !errors.Is(err, context.Canceled) {
+		t.Fatalf("advance with an ended context: %v", err)
+	}
+	if err := n.Advance(t.Context(), at); err != nil {
+		t.Fatal(err)
+	}
+	h := client(t)
+	for _, node := range n.Plan().AliveAt(at) {
+		checkUp(t, h, node, "tcp")
+	}
+}
+
 func TestTablesArePlannedOnes(t *testing.T) {
 	n := start(t, testnet.Size{Nodes: 60, Dead: 0.25})
 	for _, at := range []time.Duration{0, 12 * time.Hour} {

@@ -15,7 +15,7 @@ import (
 
 // Ports of a running plan, counted from its first one.
 const (
-	lightPorts  = 4 // shared by light and by silent dead nodes
+	lightPorts  = 16 // shared by light and by silent dead nodes; each has a buffer of its own
 	realPort    = lightPorts
 	refusedPort = lightPorts + 1 // nobody listens
 	ports       = lightPorts + 2

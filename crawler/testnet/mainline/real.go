@@ -22,20 +22,17 @@ type realNode struct {
 	conn   *watchedConn
 }
 
-// watchedConn tells when the server has let go of its socket, which
+// watchedConn tells when the server has closed its socket, which
 // dht.Server.Close does not wait for.
 type watchedConn struct {
 	net.PacketConn
-	once sync.Once
-	done chan struct{} // closed when reading has failed for good
+	once   sync.Once
+	closed chan struct{}
 }
 
-func (c *watchedConn) ReadFrom(b []byte) (int, net.Addr, error) {
-	n, addr, err := c.PacketConn.ReadFrom(b)
-	if err != nil {
-		c.once.Do(func() { close(c.done) })
-	}
-	return n, addr, err
+func (c *watchedConn) Close() error {
+	defer c.once.Do(func() { close(c.closed) })
+	return c.PacketConn.Close()
 }
 
 // changeReal stops and starts real nodes and then lets each one ask those
@@ -72,7 +69,7 @@ func startReal(ctx context.Context, node *testnet.Node) (*realNode, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start real node %d: %w", node.Number, err)
 	}
-	conn := &watchedConn{PacketConn: raw, done: make(chan struct{})}
+	conn := &watchedConn{PacketConn: raw, closed: make(chan struct{})}
 	server, err := dht.NewServer(&dht.ServerConfig{
 		NodeId:           krpc.ID(nodeID(node.Key)),
 		Conn:             conn,
@@ -117,5 +114,5 @@ func (r *realNode) fill(ctx context.Context, plan *testnet.Plan, view *testnet.V
 
 func (r *realNode) stop() {
 	r.server.Close()
-	<-r.conn.done
+	<-r.conn.closed
 }

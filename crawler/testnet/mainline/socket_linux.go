@@ -13,6 +13,9 @@ import (
 // oobSize has room for the one control message that is asked for, IP_PKTINFO.
 const oobSize = 64
 
+// receiveBuffer is in bytes.
+const receiveBuffer = 4 << 20
+
 // listen opens a socket that hears packets to every loopback address at a
 // port and reports which one was meant. Where the system permits, it is bound
 // to the loopback device.
@@ -23,6 +26,10 @@ func listen(ctx context.Context, port uint16) (*net.UDPConn, error) {
 			// Without the right to do this, packets from elsewhere are told by
 			// their destination, see origin.
 			_ = unix.BindToDevice(int(fd), "lo")
+			// A thousand nodes share the buffer, so the usual limit is low.
+			if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
+				_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+			}
 			failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
 		})
 		if err == nil {
@@ -34,9 +41,7 @@ func listen(ctx context.Context, port uint16) (*net.UDPConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen at port %d: %w", port, err)
 	}
-	udp := conn.(*net.UDPConn)
-	_ = udp.SetReadBuffer(4 << 20) // as much as the system grants
-	return udp, nil
+	return conn.(*net.UDPConn), nil
 }
 
 // origin makes the control message by which a reply leaves from a given
