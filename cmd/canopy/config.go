@@ -78,17 +78,15 @@ func applyConfig(at, running *cobra.Command, node ast.Node, given map[string]boo
 	for entries := mapping.MapRange(); entries.Next(); {
 		key, value := entries.Key().String(), entries.Value()
 		line := entries.Key().GetToken().Position.Line
-		if sub := subcommand(at, key); sub != nil {
+		// store and data are both a setting and a command: a mapping means the latter
+		if sub := subcommand(at, key); sub != nil && (value.Type() == ast.MappingType || settingOf(at, key) == nil) {
 			if err := applyConfig(sub, running, value, given); err != nil {
 				return err
 			}
 			continue
 		}
-		flag := at.Flags().Lookup(key)
+		flag := settingOf(at, key)
 		if flag == nil {
-			flag = at.PersistentFlags().Lookup(key)
-		}
-		if flag == nil || key == "config" || key == "help" {
 			return fmt.Errorf("%d: unknown key %q: %q has no such setting", line, key, at.CommandPath())
 		}
 		if err := setFlag(flag, value, at == running || at == running.Root(), given); err != nil {
@@ -96,6 +94,17 @@ func applyConfig(at, running *cobra.Command, node ast.Node, given map[string]boo
 		}
 	}
 	return nil
+}
+
+// settingOf finds the flag that a key of the file may set.
+func settingOf(at *cobra.Command, key string) *pflag.Flag {
+	if key == "config" || key == "help" {
+		return nil
+	}
+	if flag := at.Flags().Lookup(key); flag != nil {
+		return flag
+	}
+	return at.PersistentFlags().Lookup(key)
 }
 
 func subcommand(at *cobra.Command, name string) *cobra.Command {

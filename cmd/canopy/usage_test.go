@@ -23,7 +23,7 @@ func TestWrongUsageIsNamedAndExitsWithTwo(t *testing.T) {
 		"day":            {[]string{"report", "--from", "yesterday"}, []string{"--from", "yesterday", "2026-10-01"}},
 		"reversed":       {[]string{"report", "--from", "2026-10-02", "--to", "2026-10-01"}, []string{"not before"}},
 		"log level":      {[]string{"version", "--log", "loud"}, []string{"loud", "debug"}},
-		"store":          {[]string{"store", "status", "--store", "mysql://db"}, []string{"mysql", "chdb:"}},
+		"store":          {[]string{"store", "status", "--store", "mysql://db"}, []string{"chdb:", "clickhouse://"}},
 		"bootstrap":      {[]string{"crawl", "mainline", "--local", "--bootstrap", "nonsense"}, []string{"nonsense", "host:port"}},
 		"multiaddr":      {[]string{"crawl", "ipfs", "--local", "--bootstrap", "nonsense"}, []string{"nonsense"}},
 		"demo's crawls":  {[]string{"demo", "--crawls", "0"}, []string{"--crawls"}},
@@ -49,7 +49,7 @@ func TestConfigurationMistakesNameLineAndKey(t *testing.T) {
 		"unknown command": {"store: chdb:x\ncrawll: {}\n", []string{":2:", `"crawll"`}},
 		"wrong type":      {"crawl:\n  ipfs:\n    rate: fast\n", []string{":3:", "rate", "fast"}},
 		"list for one":    {"store: [a, b]\n", []string{":1:", "store", "list"}},
-		"mapping for one": {"store:\n  a: b\n", []string{":1:", "store"}},
+		"mapping for one": {"log:\n  a: b\n", []string{":1:", "log"}},
 		"not YAML":        {"store: [unclosed\n", []string{"config.yaml"}},
 		"not a mapping":   {"- a\n- b\n", []string{":1:", "name: value"}},
 	} {
@@ -70,19 +70,19 @@ func TestConfigurationMistakesNameLineAndKey(t *testing.T) {
 }
 
 // A setting's later source wins: file, then environment, then flag.
-func TestSettingsRise(t *testing.T) {
-	path := write(t, "config.yaml", "store: file-store\nlog: error\n")
+func TestSettingsRise(t *testing.T) { // nobody listens at these stores: the error tells which was asked
+	path := write(t, "config.yaml", "store: http://127.0.0.1:1\nlog: error\n")
 	for name, test := range map[string]struct {
 		args []string
 		want string
 	}{
-		"file":        {[]string{"store", "status", "--config", path}, "file-store"},
-		"environment": {[]string{"CANOPY_STORE=env-store", "store", "status", "--config", path}, "env-store"},
-		"flag":        {[]string{"CANOPY_STORE=env-store", "store", "status", "--config", path, "--store", "flag-store"}, "flag-store"},
+		"file":        {[]string{"store", "status", "--config", path}, "127.0.0.1:1"},
+		"environment": {[]string{"CANOPY_STORE=http://127.0.0.1:2", "store", "status", "--config", path}, "127.0.0.1:2"},
+		"flag":        {[]string{"CANOPY_STORE=http://127.0.0.1:2", "store", "status", "--config", path, "--store", "http://127.0.0.1:3"}, "127.0.0.1:3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if r := canopy(t, test.args...); r.code != exitUsage || !strings.Contains(r.stderr, test.want) {
+			if r := canopy(t, test.args...); r.code != exitFailed || !strings.Contains(r.stderr, test.want) {
 				t.Errorf("exit code %d, want an error about %s: %s", r.code, test.want, r.stderr)
 			}
 		})
