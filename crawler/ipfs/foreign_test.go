@@ -51,7 +51,9 @@ func TestForeignNodes(t *testing.T) {
 
 	var hosts []goNode
 	for i := range 18 { // with the others more than one reply names
-		hosts = append(hosts, startGo(t, ctx, 101+i, newKey(t), dht.ModeServer, swarm.Bootstrap()))
+		h := startGo(t, 101+i, newKey(t), dht.ModeServer)
+		h.join(t, ctx, swarm.Bootstrap(), hosts)
+		hosts = append(hosts, h)
 	}
 	gone, former, stay := hosts[0], hosts[1], hosts[2:]
 	for _, h := range stay {
@@ -65,7 +67,7 @@ func TestForeignNodes(t *testing.T) {
 	}
 	gone.close()
 	former.close()
-	client := startGo(t, ctx, 102, former.key, dht.ModeClient, "")
+	client := startGo(t, 102, former.key, dht.ModeClient)
 
 	before := tables(swarm, stay)
 	seen := crawlForeign(t, ctx, swarm.Bootstrap(), log)
@@ -140,10 +142,7 @@ func knowing(nodes []foreign.IPFSNode, h goNode) int {
 	return count
 }
 
-const (
-	goAgent = "go-libp2p-kad-dht/test"
-	ipfsK   = 20 // peers that one reply names at most
-)
+const goAgent = "go-libp2p-kad-dht/test"
 
 type goNode struct {
 	host.Host
@@ -159,9 +158,9 @@ func newKey(t *testing.T) crypto.PrivKey {
 	return key
 }
 
-// startGo runs a host at 45.number.0.1 that looks for others only when it
-// starts, so that its table keeps those who leave.
-func startGo(t *testing.T, ctx context.Context, number int, key crypto.PrivKey, mode dht.ModeOpt, bootstrap string) goNode {
+// startGo runs a host at 45.number.0.1 that never looks after its table, which
+// therefore keeps those who leave.
+func startGo(t *testing.T, number int, key crypto.PrivKey, mode dht.ModeOpt) goNode {
 	t.Helper()
 	address := netip.AddrFrom4([4]byte{45, byte(number), 0, 1}) // tables admit few nodes per /16
 	// Whoever dials from a common address is soon turned away.
@@ -180,17 +179,26 @@ func startGo(t *testing.T, ctx context.Context, number int, key crypto.PrivKey, 
 	}
 	n := goNode{h, kad, key}
 	t.Cleanup(n.close)
-	if bootstrap == "" {
-		return n
-	}
+	return n
+}
+
+// join connects to the bootstrap and to other hosts, who enter each other in
+// their tables when identify is done.
+func (n goNode) join(t *testing.T, ctx context.Context, bootstrap string, others []goNode) {
+	t.Helper()
 	entry, err := peer.AddrInfoFromString(bootstrap)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Connect(ctx, *entry); err != nil {
-		t.Fatal(err)
+	all := []peer.AddrInfo{*entry}
+	for _, o := range others {
+		all = append(all, *host.InfoFromHost(o))
 	}
-	return n
+	for _, other := range all {
+		if err := n.Connect(ctx, other); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func (n goNode) close() {
@@ -198,19 +206,17 @@ func (n goNode) close() {
 	_ = n.Close()
 }
 
-// awaitTable returns when the host's table holds certain peers and more than
-// one reply can name.
+// awaitTable returns when the host's table holds certain peers.
 func awaitTable(t *testing.T, ctx context.Context, n goNode, certain ...goNode) {
 	t.Helper()
+	poll := time.NewTicker(50 * time.Millisecond)
+	defer poll.Stop()
 	table := n.dht.RoutingTable()
-	for table.Size() <= ipfsK || slices.ContainsFunc(certain, func(c goNode) bool { return table.Find(c.ID()) == "" }) {
+	for slices.ContainsFunc(certain, func(c goNode) bool { return table.Find(c.ID()) == "" }) {
 		select {
-		case err := <-n.dht.RefreshRoutingTable():
-			if err != nil {
-				t.Log("refresh:", err)
-			}
+		case <-poll.C:
 		case <-ctx.Done():
-			t.Fatalf("%s knows %d peers, which is too few or the wrong ones", n.ID(), table.Size())
+			t.Fatalf("%s knows %d peers, but not the right ones", n.ID(), table.Size())
 		}
 	}
 }
