@@ -57,13 +57,7 @@ func New(pop Population, size Size, seed uint64) (*Plan, error) {
 		}
 	}
 	p.chooseBootstraps()
-	if pop.AllReal {
-		for i := range p.Nodes[:size.Nodes] {
-			p.Nodes[i].Real = true
-		}
-	} else {
-		p.chooseReal(size.Real)
-	}
+	p.chooseReal(pop)
 	for i := range p.Nodes {
 		n := &p.Nodes[i]
 		if n.Real && pop.RealAgent != nil {
@@ -174,11 +168,19 @@ func (p *Plan) chooseBootstraps() {
 	}
 }
 
-// chooseReal spreads the real nodes over all living ones but the bootstraps.
-func (p *Plan) chooseReal(count int) {
+// chooseReal spreads the real nodes over all living ones but the bootstraps,
+// unless all are real.
+func (p *Plan) chooseReal(pop Population) {
+	living, count := p.Nodes[:p.Size.Nodes], p.Size.Real
+	if pop.AllReal {
+		for i := range living {
+			living[i].Real = true
+		}
+		return
+	}
 	for i := range count {
-		for j := i * p.Size.Nodes / count; j < p.Size.Nodes; j++ {
-			if n := &p.Nodes[j]; !n.Real && !slices.Contains(p.Bootstraps, j) {
+		for j := i * len(living) / count; j < len(living); j++ {
+			if n := &living[j]; !n.Real && !slices.Contains(p.Bootstraps, j) {
 				n.Real = true
 				break
 			}
