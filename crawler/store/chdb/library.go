@@ -27,7 +27,7 @@ var ErrNoLibrary = errors.New("libchdb, the embedded ClickHouse engine, was not 
 func Find() (string, error) {
 	if path := os.Getenv(EnvLibrary); path != "" {
 		if !isFile(path) {
-			return "", fmt.Errorf("%w: %s is %q, which is no file", ErrNoLibrary, EnvLibrary, path)
+			return "", fmt.Errorf("%w: %s is %q, which is no file: correct it, or unset it and run `make engine`", ErrNoLibrary, EnvLibrary, path)
 		}
 		return filepath.Abs(path)
 	}

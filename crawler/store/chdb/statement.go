@@ -13,9 +13,10 @@ import (
 )
 
 // prelude lists the statements that put a fresh connection into the state that
-// r asks for. readonly comes last: it forbids changing anything after it.
+// r asks for. The time zone is UTC wherever the machine stands, unless r says
+// otherwise. readonly comes last: it forbids changing anything after it.
 func prelude(id string, r request) []string {
-	sets := []string{"log_comment = " + quote(id)}
+	sets := []string{"log_comment = " + quote(id), "session_timezone = 'UTC'"}
 	for _, name := range slices.Sorted(maps.Keys(r.settings)) {
 		if name != "readonly" {
 			sets = append(sets, "`"+name+"` = "+quote(r.settings[name]))
