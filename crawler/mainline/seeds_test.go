@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"canopy/crawler/mainline"
 	"canopy/crawler/mainline/krpc"
@@ -28,7 +29,9 @@ func TestSeeds(t *testing.T) {
 func TestNoSeeds(t *testing.T) {
 	dead := respond(t, "127.3.0.4:0", idOf(3), func(*responder, *krpc.Message, netip.AddrPort) [][]byte { return nil })
 	name := dead.peer.Addr().String()
-	_, err := newWalker(t, local(name, "host.invalid:6881")).Seeds(t.Context())
+	cfg := local(name, "host.invalid:6881")
+	cfg.MaxTimeout = 500 * time.Millisecond
+	_, err := newWalker(t, cfg).Seeds(t.Context())
 	if err == nil {
 		t.Fatal("seeds were found")
 	}

@@ -1,6 +1,7 @@
 package mainline_test
 
 import (
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -76,4 +77,18 @@ func TestPlannedNetwork(t *testing.T) {
 		t.Errorf("%d of %d table entries were not read", missing, edges)
 	}
 	t.Logf("%d nodes, %d entries, %.1f queries a node", answered, edges, float64(queries)/float64(answered))
+}
+
+// TestRefused: nobody listens there, and the ICMP error says so.
+func TestRefused(t *testing.T) {
+	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.2.0.3:0")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := mainline.NewPeer(idOf(1), netip.MustParseAddrPort(conn.LocalAddr().String()))
+	conn.Close()
+	r := one(t, newWalker(t, local()), gone)
+	if r.Visit.Outcome != observation.Refused || r.Visit.Queries != 1 {
+		t.Errorf("%+v", r.Visit)
+	}
 }
