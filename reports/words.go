@@ -117,8 +117,8 @@ func fraction(v float64) string {
 		value float64
 		words string
 	}{
-		{0.05, "one in twenty"}, {0.1, "one in ten"}, {0.2, "a fifth"}, {0.25, "a quarter"}, {0.3, "three in ten"}, {1.0 / 3, "a third"},
-		{0.4, "two in five"}, {0.5, "half"}, {0.6, "three in five"}, {2.0 / 3, "two thirds"}, {0.75, "three quarters"}, {0.8, "four in five"}, {0.9, "nine in ten"},
+		{0.05, "one in twenty"}, {0.1, "one in ten"}, {0.125, "one in eight"}, {1.0 / 6, "one in six"}, {0.2, "a fifth"}, {0.25, "a quarter"}, {0.3, "three in ten"}, {1.0 / 3, "a third"},
+		{0.4, "two in five"}, {0.45, "almost half"}, {0.5, "half"}, {0.55, "more than half"}, {0.6, "three in five"}, {2.0 / 3, "two thirds"}, {0.7, "seven in ten"}, {0.75, "three quarters"}, {0.8, "four in five"}, {0.9, "nine in ten"},
 	}
 	switch {
 	case v >= 1:
@@ -136,7 +136,7 @@ func fraction(v float64) string {
 			best = w
 		}
 	}
-	if math.Abs(best.value-v) > 0.004 {
+	if math.Abs(best.value-v) > 0.004 && !strings.HasSuffix(best.words, " half") {
 		return "about " + best.words
 	}
 	return best.words

@@ -17,7 +17,7 @@ const level = 0.95
 
 // Method says in one sentence how intervals are made.
 const Method = "plug-in over the holders seen; basic bootstrap interval from multinomial resamples of peers, " +
-	"on the logarithm, widened where needed to hold the value"
+	"on the logarithm (for sizes of sets the percentile interval), widened where needed to hold the value"
 
 // Thresholds are the shares for which a Nakamoto set is given: a third stops
 // many agreements, a half outvotes, two thirds decide alone.
@@ -90,7 +90,7 @@ func Compute(unit string, holders []Holder, opt Options) (Result, error) {
 			Value: seen[part], Unit: unit, Level: level,
 			N: opt.N, NUnit: "reachable peers whose holder is known", Method: Method,
 		}
-		e.Lower, e.Upper = interval(seen[part], spread[part])
+		e.Lower, e.Upper = interval(part, seen[part], spread[part])
 		e.Lower, e.Upper = clamp(part, len(p), e.Lower), clamp(part, len(p), e.Upper)
 		return e
 	}

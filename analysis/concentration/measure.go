@@ -101,13 +101,17 @@ func multinomial(rng *rand.Rand, p []float64, n float64, drawn []float64) []floa
 // interval is the basic bootstrap interval on the logarithm: resamples stray
 // from the value as the value strays from the truth, so that a bias of the
 // plug-in is corrected to first order (Davison & Hinkley 1997, section 5.2).
-func interval(value float64, draws []float64) (lower, upper float64) {
-	if value <= 0 {
-		return 0, max(0, quantile(draws, 1-(1-level)/2))
+// Sizes of sets are whole numbers, which do not mirror; theirs is the
+// percentile interval.
+func interval(part int, value float64, draws []float64) (lower, upper float64) {
+	lower, upper = quantile(draws, (1-level)/2), quantile(draws, 1-(1-level)/2)
+	switch {
+	case part >= nakamoto:
+		lower, upper = math.Floor(lower), math.Ceil(upper)
+	case value > 0:
+		mirrored := func(draw float64) float64 { return value * value / math.Max(draw, 1e-12) }
+		lower, upper = mirrored(upper), mirrored(lower)
 	}
-	reflect := func(draw float64) float64 { return value * value / math.Max(draw, 1e-12) }
-	lower = reflect(quantile(draws, 1-(1-level)/2))
-	upper = reflect(quantile(draws, (1-level)/2))
 	return min(value, lower), max(value, upper)
 }
 
@@ -128,7 +132,7 @@ func clamp(part, holders int, v float64) float64 {
 	case part == hhi || part == gini:
 		return min(1, max(0, v))
 	case part >= nakamoto:
-		return max(1, math.Round(v))
+		return max(1, v)
 	case holders == 1:
 		return 1
 	}

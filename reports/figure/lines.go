@@ -101,24 +101,38 @@ func (l Lines) timeAxis(p *pen, a plotArea) {
 	case span > 300*24*time.Hour:
 		form = "Jan 2006"
 	}
-	edge := vg.Length(-100)
+	var widest vg.Length
+	for _, t := range l.Times {
+		widest = max(widest, axisText.width(t.Format(form)))
+	}
+	stride := l.stride(a, widest+10)
 	for i, t := range l.Times {
-		x := l.x(a, i)
-		label := t.Format(form)
-		w := axisText.width(label)
-		at := max(a.x-8, min(x-w/2, a.x+a.w+8-w))
+		x, label := l.x(a, i), t.Format(form)
 		p.line(x, a.y+a.h, x, a.y+a.h+4, 1, muted)
-		if at < edge+10 {
-			continue
+		if i%stride == 0 {
+			w := axisText.width(label)
+			p.text(max(a.x-8, min(x-w/2, a.x+a.w+8-w)), a.y+a.h+6, axisText, label)
 		}
-		p.text(at, a.y+a.h+6, axisText, label)
-		edge = at + w
 	}
 	about := "start of each crawl, UTC, " + first.Format("2 January 2006")
 	if end := last.Format("2 January 2006"); end != first.Format("2 January 2006") {
 		about += " to " + end
 	}
 	p.text(a.x, a.y+a.h+22, axisText, fit(about, axisText, a.w))
+}
+
+// stride is how many times to go on so that labels of a width stay apart.
+func (l Lines) stride(a plotArea, width vg.Length) int {
+	for stride := 1; stride < len(l.Times); stride++ {
+		apart := true
+		for i := stride; i < len(l.Times); i += stride {
+			apart = apart && l.x(a, i)-l.x(a, i-stride) >= width
+		}
+		if apart {
+			return stride
+		}
+	}
+	return len(l.Times)
 }
 
 func (l Lines) band(p *pen, a plotArea, s scale, series Series) {
