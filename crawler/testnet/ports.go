@@ -1,6 +1,7 @@
 package testnet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,16 +12,16 @@ import (
 // OnFreePorts is the plan at ports that are free for the given networks
 // ("udp4", "tcp4") at every IPv4 address. With first zero the search begins
 // at the plan's own port; else first must be free.
-func (p *Plan) OnFreePorts(first uint16, networks ...string) (*Plan, error) {
+func (p *Plan) OnFreePorts(ctx context.Context, first uint16, networks ...string) (*Plan, error) {
 	if first != 0 {
-		if err := free(first, p.slots, networks); err != nil {
+		if err := free(ctx, first, p.slots, networks); err != nil {
 			return nil, fmt.Errorf("use ports %d to %d: %w: choose another port", first, int(first)+p.slots-1, err)
 		}
 		return p.OnPort(first), nil
 	}
 	var err error
 	for port := int(p.Size.Port); port+p.slots < 1<<16; port += p.slots {
-		if err = free(uint16(port), p.slots, networks); err == nil {
+		if err = free(ctx, uint16(port), p.slots, networks); err == nil {
 			return p.OnPort(uint16(port)), nil
 		}
 		if !errors.Is(err, syscall.EADDRINUSE) {
@@ -31,7 +32,7 @@ func (p *Plan) OnFreePorts(first uint16, networks ...string) (*Plan, error) {
 }
 
 // free listens at all of the ports for a moment.
-func free(first uint16, slots int, networks []string) (err error) {
+func free(ctx context.Context, first uint16, slots int, networks []string) (err error) {
 	var open []io.Closer
 	defer func() {
 		for _, c := range open {
@@ -44,7 +45,7 @@ func free(first uint16, slots int, networks []string) (err error) {
 	for i := range slots {
 		address := fmt.Sprintf("0.0.0.0:%d", int(first)+i)
 		for _, network := range networks {
-			c, err := listen(network, address)
+			c, err := listen(ctx, network, address)
 			if err != nil {
 				return err
 			}
@@ -54,9 +55,10 @@ func free(first uint16, slots int, networks []string) (err error) {
 	return nil
 }
 
-func listen(network, address string) (io.Closer, error) {
+func listen(ctx context.Context, network, address string) (io.Closer, error) {
+	var config net.ListenConfig
 	if network == "tcp4" {
-		return net.Listen(network, address)
+		return config.Listen(ctx, network, address)
 	}
-	return net.ListenPacket(network, address)
+	return config.ListenPacket(ctx, network, address)
 }

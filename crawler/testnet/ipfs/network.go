@@ -39,7 +39,7 @@ func Start(ctx context.Context, plan *testnet.Plan, o Options) (*Network, error)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	plan, err := plan.OnFreePorts(o.Port, "tcp4", "udp4")
+	plan, err := plan.OnFreePorts(ctx, o.Port, "tcp4", "udp4")
 	if err != nil {
 		return nil, fmt.Errorf("start local IPFS network: %w", err)
 	}
@@ -47,7 +47,7 @@ func Start(ctx context.Context, plan *testnet.Plan, o Options) (*Network, error)
 	if n.peers, err = infos(plan); err != nil {
 		return nil, fmt.Errorf("start local IPFS network: %w", err)
 	}
-	if n.silent, err = listenSilently(plan.Size.Port + silentPort); err != nil {
+	if n.silent, err = listenSilently(ctx, plan.Size.Port+silentPort); err != nil {
 		return nil, fmt.Errorf("start local IPFS network: %w", err)
 	}
 	if err := n.Advance(ctx, 0); err != nil {

@@ -65,6 +65,22 @@ func client(t *testing.T) host.Host {
 	return h
 }
 
+// server is a client that serves the DHT too, so that others would like to have
+// it in their tables.
+func server(t *testing.T) host.Host {
+	t.Helper()
+	h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableMetrics(), libp2p.ResourceManager(&network.NullResourceManager{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := dht.New(h, dht.Mode(dht.ModeServer), dht.DisableAutoRefresh())
+	if err != nil {
+		t.Fatal(errors.Join(err, h.Close()))
+	}
+	t.Cleanup(func() { _ = errors.Join(d.Close(), h.Close()) })
+	return h
+}
+
 // connect dials one transport of a node and waits until identify is done.
 func connect(ctx context.Context, h host.Host, n testnet.Node, transport string) error {
 	raw := "/ip4/" + n.Address.Addr().String() + "/tcp/" + port(n)
@@ -185,9 +201,11 @@ func TestTablesArePlannedOnes(t *testing.T) {
 		if err := n.Advance(t.Context(), at); err != nil {
 			t.Fatal(err)
 		}
-		h, view := client(t), n.Plan().At(at)
-		for _, number := range view.Alive() {
-			checkTable(t, h, n.Plan(), view, int(number))
+		h, view := server(t), n.Plan().At(at)
+		for range 2 { // whoever asks must not find its way into a table
+			for _, number := range view.Alive() {
+				checkTable(t, h, n.Plan(), view, int(number))
+			}
 		}
 	}
 }
@@ -286,7 +304,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	if err := n.Advance(t.Context(), 0); err == nil {
 		t.Error("a closed network advances")
 	}
-	if _, err := n.Plan().OnFreePorts(n.Plan().Size.Port, "tcp4", "udp4"); err != nil {
+	if _, err := n.Plan().OnFreePorts(t.Context(), n.Plan().Size.Port, "tcp4", "udp4"); err != nil {
 		t.Errorf("ports are still taken: %v", err)
 	}
 	for deadline := time.Now().Add(patience); runtime.NumGoroutine() > before; runtime.Gosched() {

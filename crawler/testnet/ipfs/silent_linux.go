@@ -20,21 +20,21 @@ type silentSockets struct {
 	filler net.Conn // keeps the queue full
 }
 
-func listenSilently(port uint16) (*silentSockets, error) {
+func listenSilently(ctx context.Context, port uint16) (*silentSockets, error) {
 	s := &silentSockets{}
-	if err := s.open(port); err != nil {
+	if err := s.open(ctx, port); err != nil {
 		return nil, errors.Join(fmt.Errorf("listen silently at port %d: %w", port, err), s.Close())
 	}
 	return s, nil
 }
 
-func (s *silentSockets) open(port uint16) (err error) {
+func (s *silentSockets) open(ctx context.Context, port uint16) (err error) {
 	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		return c.Control(func(fd uintptr) {
 			_ = unix.BindToDevice(int(fd), "lo") // where permitted: nobody else need meet it
 		})
 	}}
-	if s.udp, err = config.ListenPacket(context.Background(), "udp4", fmt.Sprintf("0.0.0.0:%d", port)); err != nil {
+	if s.udp, err = config.ListenPacket(ctx, "udp4", fmt.Sprintf("0.0.0.0:%d", port)); err != nil {
 		return err
 	}
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -50,7 +50,8 @@ func (s *silentSockets) open(port uint16) (err error) {
 	if err := unix.Listen(fd, 0); err != nil {
 		return err
 	}
-	s.filler, err = net.Dial("tcp4", fmt.Sprintf("127.0.0.1:%d", port))
+	var dialer net.Dialer
+	s.filler, err = dialer.DialContext(ctx, "tcp4", fmt.Sprintf("127.0.0.1:%d", port))
 	return err
 }
 

@@ -2,11 +2,14 @@
 
 package ipfs
 
-import "errors"
+import (
+	"context"
+	"errors"
+)
 
 type silentSockets struct{}
 
-func listenSilently(uint16) (*silentSockets, error) {
+func listenSilently(context.Context, uint16) (*silentSockets, error) {
 	return nil, errors.New("run local IPFS network: it needs Linux, where all of 127.0.0.0/8 is loopback")
 }
 

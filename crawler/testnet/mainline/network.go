@@ -39,7 +39,7 @@ func Start(ctx context.Context, plan *testnet.Plan, o Options) (*Network, error)
 	if !(o.Loss >= 0 && o.Loss < 1) || o.Latency < 0 {
 		return nil, fmt.Errorf("start local Mainline network: loss %g, latency %s: want a share below 1 and a positive time", o.Loss, o.Latency)
 	}
-	plan, err := plan.OnFreePorts(o.Port, "udp4")
+	plan, err := plan.OnFreePorts(ctx, o.Port, "udp4")
 	if err != nil {
 		return nil, fmt.Errorf("start local Mainline network: %w", err)
 	}

@@ -301,7 +301,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 			if err := network.Advance(t.Context(), 0); err == nil {
 				t.Error("a closed network advances")
 			}
-			if _, err := network.Plan().OnFreePorts(network.Plan().Size.Port, "udp4"); err != nil {
+			if _, err := network.Plan().OnFreePorts(t.Context(), network.Plan().Size.Port, "udp4"); err != nil {
 				t.Errorf("ports are still taken: %v", err)
 			}
 			checkGoroutines(t, before)
