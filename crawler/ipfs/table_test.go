@@ -1,0 +1,112 @@
+package ipfs
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	kbucket "github.com/libp2p/go-libp2p-kbucket"
+	pstoremem "github.com/libp2p/go-libp2p/p2p/host/peerstore/pstoremem"
+)
+
+// owner is a routing table of kad-dht's own making, with the rule by which
+// kad-dht answers from it: the k nearest, less those without an address.
+type owner struct {
+	id    kbucket.ID
+	table *kbucket.RoutingTable
+	mute  map[Peer]bool // entries without an address
+	asked int
+}
+
+func keyOf(n uint64) Peer {
+	id := [34]byte{0x12, 32}
+	binary.BigEndian.PutUint64(id[2:], n)
+	return Peer(id[:])
+}
+
+func newOwner(t testing.TB, rng *rand.Rand, offered, mutePercent int) *owner {
+	t.Helper()
+	store, err := pstoremem.NewPeerstore()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	o := &owner{id: kbucket.ConvertPeerID(keyOf(rng.Uint64())), mute: make(map[Peer]bool)}
+	if o.table, err = kbucket.NewRoutingTable(20, o.id, time.Hour, store, time.Hour, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = o.table.Close() })
+	for range offered {
+		p := keyOf(rng.Uint64())
+		_, _ = o.table.TryAddPeer(p, true, false)
+		o.mute[p] = rng.IntN(100) < mutePercent
+	}
+	return o
+}
+
+func (o *owner) ask(_ context.Context, targets []Peer) ([]reply, error) {
+	var replies []reply
+	for _, t := range targets {
+		o.asked++
+		nearest := o.table.NearestPeers(kbucket.ConvertPeerID(t), 20)
+		replies = append(replies, reply{peers: slices.DeleteFunc(nearest, func(p Peer) bool { return o.mute[p] })})
+	}
+	return replies, nil
+}
+
+// named are the entries that the owner could name to anybody.
+func (o *owner) named() []Peer {
+	return sorted(slices.DeleteFunc(o.table.ListPeers(), func(p Peer) bool { return o.mute[p] }))
+}
+
+// TestDumpReadsWholeTables compares dumps with tables of all sizes.
+func TestDumpReadsWholeTables(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 2))
+	for _, offered := range []int{0, 1, 19, 20, 21, 60, 300, 3000, 30000} {
+		for _, mute := range []int{0, 30} {
+			o := newOwner(t, rng, offered, mute)
+			got, partial, err := dump(t.Context(), o.id, o.ask)
+			if err != nil || partial {
+				t.Fatal(partial, err)
+			}
+			if diff := cmp.Diff(o.named(), sorted(got)); diff != "" && len(got)+len(o.named()) > 0 {
+				t.Errorf("table of %d offered, %d %% without address (-want +got):\n%s", offered, mute, diff)
+			}
+			if want := fewest(o); mute == 0 && o.asked != want {
+				t.Errorf("%d offered: %d requests, want %d", offered, o.asked, want)
+			}
+		}
+	}
+}
+
+// fewest is how many requests the proof takes: one that shows the k nearest,
+// and one for each bucket that these do not cover.
+func fewest(o *owner) int {
+	left, buckets := o.table.Size(), 0
+	for ; left >= 20; buckets++ {
+		left -= o.table.NPeersForCpl(uint(buckets))
+	}
+	return 1 + max(buckets, 1)
+}
+
+// TestDumpKeepsWhatCameBeforeAnError loses the connection in the second round.
+func TestDumpKeepsWhatCameBeforeAnError(t *testing.T) {
+	o := newOwner(t, rand.New(rand.NewPCG(1, 1)), 1000, 0)
+	gone := errors.New("gone")
+	ask := func(ctx context.Context, targets []Peer) ([]reply, error) {
+		if o.asked > 0 {
+			r, _ := o.ask(ctx, targets[:1])
+			return r, gone
+		}
+		return o.ask(ctx, targets)
+	}
+	got, partial, err := dump(t.Context(), o.id, ask)
+	if len(got) != 40 || !partial || !errors.Is(err, gone) {
+		t.Errorf("got %d peers, partial %v, %v", len(got), partial, err)
+	}
+}
