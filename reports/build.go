@@ -1,10 +1,12 @@
 package reports
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"canopy/analysis"
@@ -131,6 +133,9 @@ func newNetwork(number int, crawls []reachability.Crawl) *Network {
 	if degraded > 0 {
 		n.Warnings = append(n.Warnings, plural(degraded, "crawl")+" degraded: counted in, but trouble of our own may have hidden living peers.")
 	}
+	if len(n.Used) == 1 {
+		n.Warnings = append(n.Warnings, "One whole crawl only: how shares change from crawl to crawl is not in their intervals.")
+	}
 	if len(n.Used) == 0 {
 		n.Absent = "No shares: of " + plural(len(crawls), "finished crawl") + " none came to its end and found a reachable peer."
 	}
@@ -148,6 +153,12 @@ func (n *Network) read(ctx context.Context, q analysis.Querier, rules *operator.
 		return err
 	}
 	n.ended(outcomes)
+	if n.Tables, err = reachability.TablesRead(ctx, q, n.Name, visited); err != nil {
+		return err
+	}
+	if n.Facts, err = reachability.FactSources(ctx, q, n.Name, visited); err != nil {
+		return err
+	}
 	if n.Absent != "" {
 		return nil
 	}
@@ -215,14 +226,17 @@ func (n *Network) ended(outcomes []reachability.Outcome) {
 
 // cameAndWent fills in the sessions seen.
 func (n *Network) cameAndWent(presences []churn.Presence) error {
-	var starts []time.Time
+	var crawls []churn.Crawl
 	for _, c := range n.used() {
-		starts = append(starts, c.StartedAt)
+		crawls = append(crawls, churn.Crawl{Start: c.StartedAt, End: c.StartedAt.Add(c.Duration)})
 	}
-	r, err := churn.Compute(starts, presences)
+	r, err := churn.Compute(crawls, presences)
 	if err != nil {
 		return err
 	}
+	slices.SortStableFunc(r.Hosting, func(a, b churn.ByHosting) int {
+		return cmp.Compare(rank(hostingOrder, a.Hosting), rank(hostingOrder, b.Hosting))
+	})
 	n.Sessions = &Sessions{
 		Result:   r,
 		AllShare: shares.Proportion(r.InAll, r.Peers, "share of peers that answered at least once", "peers"),

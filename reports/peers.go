@@ -108,14 +108,16 @@ func judge(s *shares.Sample, all []peers, in func(peers) bool) []Judged {
 // ordered is the share of each class that some peer is in, in a given order.
 func ordered(s *shares.Sample, all []peers, class func(peers) string, order []string) []Share {
 	list := top(s, all, class, math.MaxInt)
-	rank := func(c string) int {
-		if i := slices.Index(order, c); i >= 0 {
-			return i
-		}
-		return len(order)
-	}
-	slices.SortStableFunc(list, func(a, b Share) int { return cmp.Compare(rank(a.Class), rank(b.Class)) })
+	slices.SortStableFunc(list, func(a, b Share) int { return cmp.Compare(rank(order, a.Class), rank(order, b.Class)) })
 	return list
+}
+
+// rank is the place of a class in an order, at the end if it has none.
+func rank(order []string, class string) int {
+	if i := slices.Index(order, class); i >= 0 {
+		return i
+	}
+	return len(order)
 }
 
 // top is the share of each of the most classes with the largest shares.

@@ -57,10 +57,12 @@ type Network struct {
 	Agents        []Share            `json:"agents"`  // as announced, largest first
 	OtherAgents   *Share             `json:"other_agents,omitempty"`
 
-	Answered *analysis.Estimate `json:"answered,omitempty"` // share of discovered peers that answered
-	Outcomes []Outcome          `json:"outcomes"`
-	Sessions *Sessions          `json:"sessions,omitempty"`
-	Warnings []string           `json:"warnings"`
+	Answered *analysis.Estimate    `json:"answered,omitempty"` // share of discovered peers that answered
+	Outcomes []Outcome             `json:"outcomes"`
+	Tables   []reachability.Tables `json:"tables_read"`
+	Facts    []reachability.Source `json:"fact_sources"`
+	Sessions *Sessions             `json:"sessions,omitempty"`
+	Warnings []string              `json:"warnings"`
 }
 
 // Share is the share of one class.

@@ -63,7 +63,7 @@ func TestReportEqualsThePlan(t *testing.T) {
 			t.Errorf("hosting: %+v, want %v", h.Share, want)
 		}
 	}
-	if n.Sessions.InAll != 144 || n.Sessions.Shortest != time.Minute {
+	if n.Sessions.InAll != 144 || n.Sessions.Shortest != 80*time.Second {
 		t.Errorf("sessions: %+v", n.Sessions)
 	}
 	if o := n.Organisations; len(o.Holders) != 7 || o.Holders[0].Name != "Example Cloud" || o.Nakamoto[0].Size.Value != 1 {

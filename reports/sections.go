@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"canopy/analysis"
+	"canopy/analysis/reachability"
 	"canopy/reports/figure"
 	"canopy/reports/page"
 )
@@ -222,7 +223,7 @@ func (v view) sessions() page.Section {
 		{Name: "Seen in one crawl only", Meaning: percentInterval(s.OneShare)},
 		{Name: "Sessions seen", Meaning: fmt.Sprintf("%s: %s already up at the first crawl, %s still up at the last, %s with both ends inside; %s came back after an absence.",
 			count(s.Sessions), count(s.OpenStart), count(s.OpenEnd), count(s.Closed), plural(s.Returns, "peer"))},
-		{Name: "Shortest session that can't be missed", Meaning: lasting(s.Shortest) + ", the longest wait between two crawls. Shorter ones are seen by chance, so short-lived peers are undercounted."},
+		{Name: "Shortest session that can't be missed", Meaning: lasting(s.Shortest) + ", the longest time between two visits of one peer in consecutive crawls. Shorter ones are seen by chance, so short-lived peers are undercounted."},
 	}
 	var rows [][]string
 	for _, step := range s.Steps {
@@ -247,13 +248,13 @@ func (v view) measured() page.Section {
 		used[id] = true
 	}
 	var notes []string
-	for _, c := range v.Crawls {
+	for i, c := range v.Crawls {
 		state := outcomeLabel(c.State)
 		if !used[c.ID] {
 			state += ", not in the shares"
 		}
 		rows = append(rows, []string{c.StartedAt.Format("2 Jan 2006 15:04:05"), named(c.Vantage, "not named"), state, lasting(c.Duration),
-			count(c.Discovered), count(c.Reachable), count(int(c.Queries)), legible(c.Software)})
+			count(c.Discovered), count(c.Reachable), tablesRead(v.Tables[i]), count(int(c.Queries)), legible(c.Software)})
 		for _, note := range c.Notes {
 			notes = append(notes, c.StartedAt.Format("2 Jan 15:04")+": "+legible(note))
 		}
@@ -262,11 +263,35 @@ func (v view) measured() page.Section {
 		notes = append(notes, legible(w))
 	}
 	t := table("Crawls of the period, times in UTC.",
-		[]string{"Started", "vantage", "state", "took", "discovered", "reachable", "queries", "software"}, rows)
-	t[0].Table.Numeric = []bool{false, false, false, true, true, true, true, false}
+		[]string{"Started", "vantage", "state", "took", "discovered", "reachable", "tables read whole", "queries", "software"}, rows)
+	t[0].Table.Numeric = []bool{false, false, false, true, true, true, true, true, false}
 	about := text("A peer is one %s. A crawl starts from the entry points, asks each peer that it hears of for its whole routing table, and ends when nobody new is named.", named(v.Identity, "identity"))
-	if len(notes) > 0 {
-		return v.part("measured", "How it was measured", about, t, []page.Block{{Text: "What to know of these crawls:"}, {List: notes}})
+	blocks := [][]page.Block{about, t}
+	if len(v.Facts) > 0 {
+		blocks = append(blocks, v.facts())
 	}
-	return v.part("measured", "How it was measured", about, t)
+	if len(notes) > 0 {
+		blocks = append(blocks, text("What to know of these crawls:"), []page.Block{{List: notes}})
+	}
+	return v.part("measured", "How it was measured", blocks...)
+}
+
+func tablesRead(t reachability.Tables) string {
+	if t.Partly == 0 {
+		return count(t.Read)
+	}
+	return count(t.Read) + " of " + count(t.Read+t.Partly)
+}
+
+// facts says how many visits each address data set could place.
+func (v view) facts() []page.Block {
+	var rows [][]string
+	for _, s := range v.Facts[:min(len(v.Facts), mostHolders)] {
+		date := "–"
+		if !s.Date.IsZero() {
+			date = s.Date.Format("2 Jan 2006")
+		}
+		rows = append(rows, []string{named(s.Name, "no data set knew the address"), date, count(s.Visits)})
+	}
+	return table("Where the facts of addresses came from, by visits to peers that answered.", []string{"Data set", "of", "visits"}, rows)
 }

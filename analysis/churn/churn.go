@@ -22,6 +22,9 @@ const (
 	Answered = '2'
 )
 
+// Crawl is when a crawl began and ended.
+type Crawl struct{ Start, End time.Time }
+
 // Presence is how many peers showed one pattern over the crawls, and on whose
 // land they stood.
 type Presence struct {
@@ -34,7 +37,7 @@ type Presence struct {
 type Result struct {
 	Crawls    int           `json:"crawls"`
 	Peers     int           `json:"peers"`            // that answered at least once
-	Shortest  time.Duration `json:"shortest_ns"`      // longest wait between two crawls: a session of this length can't be missed, a shorter one can
+	Shortest  time.Duration `json:"shortest_ns"`      // longest time between two visits of one peer: a session of this length can't be missed, a shorter one can
 	Span      time.Duration `json:"span_ns"`          // from the first crawl to the last
 	InAll     int           `json:"peers_in_all"`     // answered in every crawl
 	InOne     int           `json:"peers_in_one"`     // answered in exactly one
@@ -73,29 +76,29 @@ type ByHosting struct {
 	SeenIn   []int  `json:"peers_by_crawls"`
 }
 
-// Compute reads the patterns of peers over crawls that started at the given
-// times, ascending. Peers that never answered do not count. It returns an
+// Compute reads the patterns of peers over crawls in order of time. Peers that never answered do not count. It returns an
 // error if there is no crawl or a pattern has another length.
-func Compute(starts []time.Time, presences []Presence) (Result, error) {
-	if len(starts) == 0 {
+func Compute(crawls []Crawl, presences []Presence) (Result, error) {
+	if len(crawls) == 0 {
 		return Result{}, errors.New("compute churn: no crawl")
 	}
-	r := Result{Crawls: len(starts), SeenIn: make([]int, len(starts)), Method: Method}
-	r.Span = starts[len(starts)-1].Sub(starts[0])
-	for t := range starts[1:] {
-		r.Shortest = max(r.Shortest, starts[t+1].Sub(starts[t]))
-		r.Steps = append(r.Steps, Step{From: starts[t], To: starts[t+1]})
+	r := Result{Crawls: len(crawls), SeenIn: make([]int, len(crawls)), Method: Method}
+	r.Span = crawls[len(crawls)-1].Start.Sub(crawls[0].Start)
+	for t, c := range crawls[1:] {
+		// A peer may be visited at the very start of one crawl and at the very end of the next.
+		r.Shortest = max(r.Shortest, c.Start.Sub(crawls[t].Start), c.End.Sub(crawls[t].Start))
+		r.Steps = append(r.Steps, Step{From: crawls[t].Start, To: c.Start})
 	}
 	byHosting := map[string]int{}
 	for _, p := range presences {
-		if len(p.Pattern) != len(starts) {
-			return Result{}, fmt.Errorf("compute churn: a pattern of %d letters for %d crawls", len(p.Pattern), len(starts))
+		if len(p.Pattern) != len(crawls) {
+			return Result{}, fmt.Errorf("compute churn: a pattern of %d letters for %d crawls", len(p.Pattern), len(crawls))
 		}
 		at, known := byHosting[p.Hosting]
 		if !known {
 			at = len(r.Hosting)
 			byHosting[p.Hosting] = at
-			r.Hosting = append(r.Hosting, ByHosting{Hosting: p.Hosting, SeenIn: make([]int, len(starts))})
+			r.Hosting = append(r.Hosting, ByHosting{Hosting: p.Hosting, SeenIn: make([]int, len(crawls))})
 		}
 		r.add(p, &r.Hosting[at])
 	}
@@ -103,7 +106,7 @@ func Compute(starts []time.Time, presences []Presence) (Result, error) {
 	if r.Peers == 0 {
 		return Result{}, errors.New("compute churn: no peer answered")
 	}
-	if len(starts) == 1 {
+	if len(crawls) == 1 {
 		r.Warnings = append(r.Warnings, "one crawl only: nothing can be said of coming and going")
 	}
 	return r, nil
@@ -118,7 +121,7 @@ func (r *Result) add(p Presence, h *ByHosting) {
 			continue
 		}
 		seen++
-		if starts := t == 0 || p.Pattern[t-1] != Answered; starts {
+		if first := t == 0 || p.Pattern[t-1] != Answered; first {
 			sessions++
 			r.addSession(p, t)
 		}

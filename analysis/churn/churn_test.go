@@ -8,12 +8,14 @@ import (
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func starts(minutes ...int) []time.Time {
-	var at []time.Time
+// starts are crawls of five minutes each.
+func starts(minutes ...int) []Crawl {
+	var crawls []Crawl
 	for _, m := range minutes {
-		at = append(at, start.Add(time.Duration(m)*time.Minute))
+		at := start.Add(time.Duration(m) * time.Minute)
+		crawls = append(crawls, Crawl{at, at.Add(5 * time.Minute)})
 	}
-	return at
+	return crawls
 }
 
 func TestSessionsByHand(t *testing.T) {
@@ -28,7 +30,7 @@ func TestSessionsByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Result{
-		Crawls: 4, Peers: 11, Shortest: time.Hour, Span: 2 * time.Hour, InAll: 5, InOne: 1, Sessions: 13,
+		Crawls: 4, Peers: 11, Shortest: 65 * time.Minute, Span: 2 * time.Hour, InAll: 5, InOne: 1, Sessions: 13,
 		OpenStart: 7, OpenEnd: 7, Closed: 4, Returns: 2, SeenIn: []int{1, 5, 0, 5}, Method: Method,
 		Steps: []Step{
 			{From: start, To: start.Add(30 * time.Minute), Before: 7, Arrived: 4, Silent: 2},
@@ -61,7 +63,7 @@ func TestOneCrawlSaysSo(t *testing.T) {
 
 func TestWhatCannotBeCounted(t *testing.T) {
 	for name, c := range map[string]struct {
-		starts    []time.Time
+		starts    []Crawl
 		presences []Presence
 	}{
 		"no crawl":       {nil, nil},
