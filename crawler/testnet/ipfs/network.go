@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"runtime"
 	"sync"
@@ -24,6 +25,7 @@ type Options struct {
 // Network is a plan that runs.
 type Network struct {
 	plan   *testnet.Plan
+	claim  io.Closer // of the ports
 	logger *slog.Logger
 	peers  []peer.AddrInfo // of every planned node, by number
 	silent *silentSockets
@@ -39,17 +41,19 @@ func Start(ctx context.Context, plan *testnet.Plan, o Options) (*Network, error)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	plan, err := plan.OnFreePorts(ctx, o.Port, "tcp4", "udp4")
+	plan, claim, err := plan.ClaimPorts(ctx, o.Port, "tcp4", "udp4")
 	if err != nil {
 		return nil, fmt.Errorf("start local IPFS network: %w", err)
 	}
-	n := &Network{plan: plan, logger: o.Logger, nodes: map[int]*node{}}
-	if n.peers, err = infos(plan); err != nil {
-		return nil, fmt.Errorf("start local IPFS network: %w", err)
+	peers, err := infos(plan)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start local IPFS network: %w", err), claim.Close())
 	}
-	if n.silent, err = listenSilently(ctx, plan.Size.Port+silentPort); err != nil {
-		return nil, fmt.Errorf("start local IPFS network: %w", err)
+	silent, err := listenSilently(ctx, plan.Size.Port+silentPort)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start local IPFS network: %w", err), claim.Close())
 	}
+	n := &Network{plan: plan, claim: claim, logger: o.Logger, peers: peers, silent: silent, nodes: map[int]*node{}}
 	if err := n.Advance(ctx, 0); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
@@ -165,7 +169,7 @@ func (n *Network) Close() error {
 	}
 	n.closed = true
 	err := n.stop(context.Background(), func(int) bool { return true })
-	return errors.Join(err, n.silent.Close())
+	return errors.Join(err, n.silent.Close(), n.claim.Close())
 }
 
 // parallel calls f for 0 to count-1 on a few goroutines and joins the errors;

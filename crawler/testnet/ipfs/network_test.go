@@ -295,9 +295,12 @@ func TestTwoNetworksRunAtOnce(t *testing.T) {
 	}
 }
 
+// quietPort is where no other test would take a port that has become free.
+const quietPort = 28000
+
 func TestCloseLeavesNothing(t *testing.T) {
 	before := runtime.NumGoroutine()
-	n := start(t, testnet.Size{Nodes: 10, Dead: 0.2})
+	n := start(t, testnet.Size{Nodes: 10, Dead: 0.2, Port: quietPort})
 	for range 2 {
 		if err := n.Close(); err != nil {
 			t.Fatal(err)
@@ -306,8 +309,12 @@ func TestCloseLeavesNothing(t *testing.T) {
 	if err := n.Advance(t.Context(), 0); err == nil {
 		t.Error("a closed network advances")
 	}
-	if _, err := n.Plan().OnFreePorts(t.Context(), n.Plan().Size.Port, "tcp4", "udp4"); err != nil {
-		t.Errorf("ports are still taken: %v", err)
+	_, claim, err := n.Plan().ClaimPorts(t.Context(), n.Plan().Size.Port, "tcp4", "udp4")
+	if err != nil {
+		t.Fatalf("ports are still taken: %v", err)
+	}
+	if err := claim.Close(); err != nil {
+		t.Error(err)
 	}
 	for deadline := time.Now().Add(patience); runtime.NumGoroutine() > before; runtime.Gosched() {
 		if time.Now().After(deadline) {

@@ -2,7 +2,9 @@ package mainline
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -22,6 +24,7 @@ type Options struct {
 // Network is a plan that runs.
 type Network struct {
 	plan   *testnet.Plan
+	claim  io.Closer // of the ports
 	swarm  *swarm
 	logger *slog.Logger
 
@@ -39,18 +42,17 @@ func Start(ctx context.Context, plan *testnet.Plan, o Options) (*Network, error)
 	if !(o.Loss >= 0 && o.Loss < 1) || o.Latency < 0 {
 		return nil, fmt.Errorf("start local Mainline network: loss %g, latency %s: want a share below 1 and a positive time", o.Loss, o.Latency)
 	}
-	plan, err := plan.OnFreePorts(ctx, o.Port, "udp4")
+	plan, claim, err := plan.ClaimPorts(ctx, o.Port, "udp4")
 	if err != nil {
 		return nil, fmt.Errorf("start local Mainline network: %w", err)
 	}
 	s, err := startSwarm(ctx, plan, o)
 	if err != nil {
-		return nil, fmt.Errorf("start local Mainline network: %w", err)
+		return nil, errors.Join(fmt.Errorf("start local Mainline network: %w", err), claim.Close())
 	}
-	n := &Network{plan: plan, swarm: s, logger: o.Logger, real: map[int]*realNode{}}
+	n := &Network{plan: plan, claim: claim, swarm: s, logger: o.Logger, real: map[int]*realNode{}}
 	if err := n.Advance(ctx, 0); err != nil {
-		_ = n.Close()
-		return nil, err
+		return nil, errors.Join(err, n.Close())
 	}
 	return n, nil
 }
@@ -80,7 +82,7 @@ func (n *Network) Advance(ctx context.Context, t time.Duration) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
-		return fmt.Errorf("advance local Mainline network: it is closed")
+		return errors.New("advance local Mainline network: it is closed")
 	}
 	view := n.plan.At(t)
 	n.swarm.view.Store(view)
@@ -104,5 +106,5 @@ func (n *Network) Close() error {
 		r.stop()
 	}
 	n.swarm.close()
-	return nil
+	return n.claim.Close()
 }

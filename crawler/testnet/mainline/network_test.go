@@ -277,14 +277,17 @@ func TestTwoNetworksRunAtOnce(t *testing.T) {
 	}
 }
 
+// quietPort is where no other test would take a port that has become free.
+const quietPort = 27000
+
 func TestCloseLeavesNothing(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		size    testnet.Size
 		options mainline.Options
 	}{
-		{"real nodes", testnet.Size{Nodes: 100, Real: 10}, mainline.Options{}},
-		{"replies under way", testnet.Size{Nodes: 100}, mainline.Options{Latency: time.Hour}},
+		{"real nodes", testnet.Size{Nodes: 100, Real: 10, Port: quietPort}, mainline.Options{}},
+		{"replies under way", testnet.Size{Nodes: 100, Port: quietPort}, mainline.Options{Latency: time.Hour}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ask := newAsker(t)
@@ -301,8 +304,12 @@ func TestCloseLeavesNothing(t *testing.T) {
 			if err := network.Advance(t.Context(), 0); err == nil {
 				t.Error("a closed network advances")
 			}
-			if _, err := network.Plan().OnFreePorts(t.Context(), network.Plan().Size.Port, "udp4"); err != nil {
-				t.Errorf("ports are still taken: %v", err)
+			_, claim, err := network.Plan().ClaimPorts(t.Context(), network.Plan().Size.Port, "udp4")
+			if err != nil {
+				t.Fatalf("ports are still taken: %v", err)
+			}
+			if err := claim.Close(); err != nil {
+				t.Error(err)
 			}
 			checkGoroutines(t, before)
 		})
