@@ -49,17 +49,15 @@ func Record(ctx context.Context, q analysis.Querier, r *Rules, network string, c
 	if len(crawls) == 0 {
 		return c, nil
 	}
-	if err := c.readTotals(ctx, q, network, crawls); err != nil {
-		return nil, fmt.Errorf("count reachable peers: %w", err)
-	}
-	rows, err := q.QueryContext(ctx, traitsSQL, r.traitsArgs(network, crawls, c.Totals)...)
+	query, args := r.traitsQuery(network, crawls)
+	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read traits of peers: %w", err)
 	}
 	defer func() { _ = rows.Close() }()
 	groups := map[string]*Group{}
 	for rows.Next() {
-		t, g, err := r.scan(rows)
+		t, g, err := r.scan(rows, c.Totals)
 		if err != nil {
 			return nil, fmt.Errorf("read traits of peers: %w", err)
 		}
@@ -95,77 +93,85 @@ func merge(groups map[string]*Group, g Group) {
 	}
 }
 
-// readTotals counts the distinct peers that answered in each crawl.
-func (c *Census) readTotals(ctx context.Context, q analysis.Querier, network string, crawls []string) error {
-	rows, err := q.QueryContext(ctx, `
-SELECT indexOf(@crawls, toString(crawl_id)) AS crawl, uniqExact(peer_id)
-FROM visits
-WHERE network = @network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls)))
-GROUP BY crawl`, sql.Named("crawls", crawls), sql.Named("network", network))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var crawl, peers uint64
-		if err := rows.Scan(&crawl, &peers); err != nil {
-			return err
-		}
-		c.Totals[crawl-1] = int(peers)
-	}
-	return rows.Err()
-}
-
 // traitsSQL makes visits into peers, peers into those alike within one /24 (or
 // /56), finds there how many stand together at once, and forgets the block.
-// Peer IDs, blocks and protocols are told apart only where the registry names
-// them.
+// A judgement depends on agent, siblings, ID, block and protocol only through
+// the conditions of the rules: peers that meet the same ones are one row, and
+// any of them stands for all. Peers are grouped by a hash of 128 bits, which
+// halves the work. %s is one test of the agent for each list of patterns.
 const traitsSQL = `
-SELECT agent, asn, organisation, country, hosting, siblings, neighbourhood, known_id, known_block, known_protocol,
-       sum(peers), sumForEach(counts), sum(weight), sum(squares)
+SELECT (any((agent, siblings, neighbourhood)) AS one).1, one.2, one.3, asn, organisation, country, hosting, known_id, known_block, known_protocol,
+       sum(peers), sumForEach(counts), sum(peers * a), sum(peers * a * a), any(totals)
 FROM (
-    SELECT agent, asn, organisation, country, hosting, known_id, known_block, known_protocol, peers, counts, weight, squares,
+    SELECT *,
            arrayMax(sumForEach(counts) OVER (PARTITION BY net, agent)) AS siblings,
-           arrayMax(sumForEach(counts) OVER (PARTITION BY net)) AS neighbourhood
+           arrayMax(sumForEach(counts) OVER (PARTITION BY net)) AS neighbourhood,
+           sumForEach(counts) OVER () AS totals,
+           arraySum(arrayMap(t -> 1 / totals[t], up)) AS a
     FROM (
-        SELECT last.1 AS agent, last.2 AS asn, last.3 AS organisation, last.4 AS country, last.5 AS hosting, last.6 AS net,
-               last.7 AS known_block, last.8 AS known_protocol, if(has(@ids, peer_id), peer_id, '') AS known_id,
-               count() AS peers, sumForEach(arrayMap(t -> toUInt64(has(up, t)), range(1, toUInt64(@count) + 1))) AS counts,
-               sum(arraySum(arrayMap(t -> 1 / @totals[t], up)) AS a) AS weight, sum(a * a) AS squares
+        SELECT up, last.1 AS agent, last.2 AS asn, last.3 AS organisation, last.4 AS country, last.5 AS hosting, last.6 AS net,
+               last.7 AS known_id, last.8 AS known_block, last.9 AS known_protocol,
+               count() AS peers, arrayMap(t -> has(up, t) * peers, range(1, toUInt64(@count) + 1)) AS counts
         FROM (
-            SELECT peer_id, groupUniqArray(indexOf(@crawls, toString(crawl_id))) AS up,
+            SELECT arraySort(groupUniqArray(indexOf(@crawls, toString(crawl_id)))) AS up,
                    argMax((agent, asn, organisation, country, hosting,
                            IPv6CIDRToRange(address, if(address BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), 120, 56)).1,
+                           if(has(@ids, peer_id), peer_id, ''),
                            arrayFirstIndex((a, b) -> address BETWEEN toIPv6(a) AND toIPv6(b), @from, @to),
                            arrayFirst(p -> match(p, @protocols), protocols)), visited_at) AS last
             FROM visits
             WHERE network = @network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls)))
-            GROUP BY peer_id
+            GROUP BY sipHash128(peer_id)
         )
-        GROUP BY agent, asn, organisation, country, hosting, net, known_block, known_protocol, known_id
+        GROUP BY up, last
     )
 )
-GROUP BY agent, asn, organisation, country, hosting, siblings, neighbourhood, known_id, known_block, known_protocol`
+GROUP BY asn, organisation, country, hosting, known_id, known_block, known_protocol,
+         [%s], arrayCount(n -> siblings >= n, @steps), arrayCount(s -> siblings >= s * neighbourhood, @shares)`
 
-// traitsArgs says which peers the registry wants told apart. Each list begins
-// with a value that no peer has, because an empty list has no type.
-func (r *Rules) traitsArgs(network string, crawls []string, totals []int) []any {
-	ids, protocols, from, to := []string{""}, []string{""}, []string{"::"}, []string{"::"}
+// traitsQuery fills traitsSQL with what the rules and the registry ask of a
+// peer. Each list begins with a value that no peer has or that all have,
+// because an empty list has no type.
+func (r *Rules) traitsQuery(network string, crawls []string) (string, []any) {
+	ids, protocols, from, to := []string{""}, []string{}, []string{"::"}, []string{"::"}
+	steps, shares := []int{0}, []float64{0}
+	var agents [][]string
+	for _, rule := range r.rules {
+		steps = append(steps, rule.when.MinSiblings, rule.when.MaxSiblings+1)
+		shares = append(shares, rule.when.SiblingsShare)
+		agents = append(agents, rule.when.Agents)
+	}
 	for _, e := range r.registry {
 		ids = append(ids, e.Signals.PeerIDs...)
-		for _, p := range e.Signals.Protocols {
-			protocols = append(protocols, strings.ReplaceAll(regexp.QuoteMeta(p), `\*`, ".*"))
-		}
+		protocols = append(protocols, e.Signals.Protocols...)
+		agents = append(agents, e.Signals.Agents)
 	}
 	for _, p := range r.blocks() {
 		block := netipx.RangeOfPrefix(p)
 		from, to = append(from, mapped(block.From())), append(to, mapped(block.To()))
 	}
-	return []any{
-		sql.Named("network", network), sql.Named("crawls", crawls), sql.Named("count", len(crawls)), sql.Named("totals", totals),
-		sql.Named("ids", ids), sql.Named("from", from), sql.Named("to", to),
-		sql.Named("protocols", "(?i)^("+strings.Join(protocols, "|")+")$"),
+	tests := []string{"1"}
+	args := []any{
+		sql.Named("network", network), sql.Named("crawls", crawls), sql.Named("count", len(crawls)), sql.Named("ids", ids),
+		sql.Named("from", from), sql.Named("to", to), sql.Named("protocols", regex(protocols)), sql.Named("steps", steps), sql.Named("shares", shares),
 	}
+	for i, patterns := range agents {
+		if len(patterns) > 0 {
+			tests = append(tests, fmt.Sprintf("match(agent, @agents_%d_)", i))
+			args = append(args, sql.Named(fmt.Sprintf("agents_%d_", i), regex(patterns)))
+		}
+	}
+	return fmt.Sprintf(traitsSQL, strings.Join(tests, ", ")), args
+}
+
+// regex is the RE2 expression that fits what any of the patterns fits; without
+// patterns it fits the empty string alone.
+func regex(patterns []string) string {
+	var quoted []string
+	for _, p := range patterns {
+		quoted = append(quoted, strings.ReplaceAll(regexp.QuoteMeta(p), `\*`, ".*"))
+	}
+	return "(?is)^(" + strings.Join(quoted, "|") + ")$"
 }
 
 // blocks lists every prefix of the registry.
@@ -179,14 +185,14 @@ func (r *Rules) blocks() (out []netip.Prefix) {
 // mapped writes an address as the record keeps it.
 func mapped(a netip.Addr) string { return netip.AddrFrom16(a.As16()).String() }
 
-// scan reads a row of traitsSQL.
-func (r *Rules) scan(rows *sql.Rows) (t Traits, g Group, err error) {
+// scan reads a row of traitsSQL; each repeats the totals.
+func (r *Rules) scan(rows *sql.Rows, totals []int) (t Traits, g Group, err error) {
 	var siblings, neighbourhood, peers uint64
 	var block uint32
 	var protocol string
-	var counts []uint64
-	err = rows.Scan(&t.Agent, &t.ASN, &t.Organisation, &t.Country, &t.Hosting, &siblings, &neighbourhood, &t.PeerID, &block, &protocol,
-		&peers, &counts, &g.Weight, &g.Squares)
+	var counts, all []uint64
+	err = rows.Scan(&t.Agent, &siblings, &neighbourhood, &t.ASN, &t.Organisation, &t.Country, &t.Hosting, &t.PeerID, &block, &protocol,
+		&peers, &counts, &g.Weight, &g.Squares, &all)
 	if err != nil {
 		return t, g, err
 	}
@@ -198,8 +204,9 @@ func (r *Rules) scan(rows *sql.Rows) (t Traits, g Group, err error) {
 		t.Protocols = []string{protocol}
 	}
 	g.Hosting, g.ASN, g.Organisation, g.Country, g.Peers = cmp.Or(t.Hosting, "unknown"), t.ASN, t.Organisation, t.Country, int(peers)
-	for _, n := range counts {
+	for t, n := range counts {
 		g.Counts = append(g.Counts, int(n))
+		totals[t] = int(all[t])
 	}
 	return t, g, nil
 }

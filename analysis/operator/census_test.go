@@ -211,3 +211,35 @@ func TestRecordFollowsTheRegistry(t *testing.T) {
 		t.Errorf("-want +got\n%s", d)
 	}
 }
+
+// BenchmarkRecord reads a record of a million visits: ten crawls of peers that
+// come and go, half of which answer.
+func BenchmarkRecord(b *testing.B) {
+	s := openStore(b)
+	const crawls, perCrawl = 10, 100_000
+	var ids []string
+	for t := range crawls {
+		at := time.Date(2026, 6, 1, t, 0, 0, 0, time.UTC)
+		id := observation.NewCrawlID(at).String()
+		ids = append(ids, id)
+		_, err := s.DB().ExecContext(b.Context(), fmt.Sprintf(`
+INSERT INTO visits_log (network, crawl_id, number, visited_at, peer_id, address, port, outcome, agent, protocols, asn, organisation, country, hosting)
+SELECT 'net', '%s', number, toDateTime64('2026-06-01 %02d:00:00', 3, 'UTC') + number %% 3000, lower(hex(sipHash128(peer))),
+       toIPv6(IPv4NumToString(toUInt32(intHash64(peer %% 700000)))), 6881, if(peer %% 2 = 0, 'answered', 'timeout'),
+       concat('libtorrent 2.0.', toString(intHash32(peer) %% 40)), ['krpc', concat('v=', toString(peer %% 40))],
+       (intHash32(intDiv(intHash64(peer %% 700000), 1000000)) %% 20000) AS as, concat('Organisation ', toString(as)), char(65 + as %% 20, 65 + as %% 17),
+       ['residential', 'hosting', 'mobile', 'institutional'][as %% 4 + 1]
+FROM (SELECT number, number + %d AS peer FROM numbers(%d))`, id, t, t*perCrawl/10, perCrawl))
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		c, err := Record(b.Context(), s.DB(), Default(), "net", ids)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(len(c.Groups)), "groups")
+	}
+	b.ReportMetric(crawls*perCrawl*float64(b.N)/b.Elapsed().Seconds(), "visits/s")
+}
