@@ -139,17 +139,3 @@ func (n *Network) headlineDetail() string {
 	detail += fmt.Sprintf(" Community: between %s and %s"+nbsp+"%% with the intervals of the bound.", number(c.AtLeast.Lower, decimals(c.AtLeast)), number(c.AtMost.Upper, decimals(c.AtMost)))
 	return detail
 }
-
-// Headlines are the findings, a line for each network, safe for a terminal.
-func (r *Report) Headlines() []string {
-	lines := make([]string, len(r.Networks))
-	for i := range r.Networks {
-		n := &r.Networks[i]
-		lines[i] = legible(n.Title)
-		if n.Synthetic() {
-			lines[i] += " (synthetic)"
-		}
-		lines[i] += ": " + n.headline()
-	}
-	return lines
-}
