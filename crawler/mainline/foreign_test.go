@@ -24,7 +24,7 @@ var agents = map[string]string{
 	"libtorrent":     "libtorrent 2.",
 	"Transmission":   "Transmission ",
 	"aria2":          "aria2 ",
-	"rTorrent":       "libTorrent 0.",
+	"rTorrent":       "rTorrent ",
 	"bittorrent-dht": "",
 }
 

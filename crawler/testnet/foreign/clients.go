@@ -116,7 +116,7 @@ dht.port.set = %[3]d
 dht.mode.set = on
 protocol.pex.set = no
 trackers.use_udp.set = no
-schedule2 = bootstrap, 1, 10, "dht.add_node=%s"
+schedule2 = bootstrap, 1, 3, "dht.add_node=%s"
 `, dir, n.Address.Addr(), n.Address.Port(), s.Bootstrap())
 		file := filepath.Join(dir, "rtorrent.rc")
 		if err := os.WriteFile(file, []byte(rc), 0o600); err != nil {

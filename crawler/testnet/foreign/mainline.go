@@ -67,6 +67,7 @@ func executable(name string) func(string) error {
 	}
 }
 
+// The first one runs the bootstrap.
 var mainlineClients = []mainlineClient{
 	{"libtorrent", "apt-get install python3-libtorrent", findLibtorrent, (*Mainline).startLibtorrent},
 	{"bittorrent-dht", "npm ci in the folder of bittorrent_dht_node.js", findBittorrentDHT, (*Mainline).startBittorrentDHT},
@@ -94,7 +95,7 @@ type Mainline struct {
 }
 
 // StartMainline runs the clients and returns when every node answers, and knows
-// and is known by others; see [Settled]. It must be called [Inside] a namespace.
+// and is known by others. It must be called [Inside] a namespace.
 func StartMainline(ctx context.Context, cfg MainlineConfig) (*Mainline, error) {
 	s := &Mainline{cfg: cfg, procs: processes{dir: cfg.Work}}
 	for _, c := range mainlineClients {
@@ -128,18 +129,20 @@ func (s *Mainline) start(ctx context.Context) error {
 		return err
 	}
 	defer watch.Close()
-	for _, c := range mainlineClients {
+	began := time.Now()
+	for i, c := range mainlineClients {
 		if err := c.start(s, s.of(c.name)); err != nil {
 			return err
 		}
-		if c.name != "libtorrent" {
+		if i > 0 {
 			continue
 		}
-		if err := watch.waitFor(ctx, s.Bootstrap()); err != nil { // several clients ask the bootstrap only once
+		// Several clients ask the bootstrap only once, or stop listening to it
+		// when it changes its ID on learning its address (BEP 42).
+		if err := s.await(ctx, watch, addresses(s.of(c.name))); err != nil {
 			return errors.Join(err, s.procs.ended())
 		}
 	}
-	began := time.Now()
 	if err := s.settle(ctx, watch); err != nil {
 		return errors.Join(err, s.procs.ended())
 	}

@@ -100,14 +100,3 @@ func (o *observer) collect(ctx context.Context, answers int) view {
 	}
 	return seen
 }
-
-// waitFor returns when the node answers.
-func (o *observer) waitFor(ctx context.Context, node netip.AddrPort) error {
-	for ctx.Err() == nil {
-		seen, err := o.ask(ctx, time.Second/4, []netip.AddrPort{node}, o.id)
-		if err != nil || seen[node] != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("wait for an answer of %s: %w", node, context.Cause(ctx))
-}

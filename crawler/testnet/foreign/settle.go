@@ -16,7 +16,7 @@ import (
 
 // A swarm has settled when every node names at least so many others, is named
 // by as many, and can be reached from the bootstrap over what nodes name.
-const enough = 3
+const enough = 2
 
 // A round asks for one target in each quarter of the key space, so that eight
 // nodes an answer show most of a small table. libtorrent ignores who asks more
@@ -29,11 +29,15 @@ var (
 // settle returns when the swarm has settled, or says at the deadline what is
 // still missing.
 func (s *Mainline) settle(ctx context.Context, watch *observer) error {
+	return s.await(ctx, watch, addresses(s.nodes))
+}
+
+func addresses(nodes []MainlineNode) []netip.AddrPort {
 	var all []netip.AddrPort
-	for _, n := range s.nodes {
+	for _, n := range nodes {
 		all = append(all, n.Address)
 	}
-	return s.await(ctx, watch, all)
+	return all
 }
 
 // settle6 is settle for the IPv6 halves.

@@ -22,6 +22,7 @@ def start(endpoints, bootstrap):
         "enable_upnp": False,
         "enable_natpmp": False,
         "dht_bootstrap_nodes": "",
+        "dht_upload_rate_limit": 100000,  # 8000 bytes a second starve those who join
         "alert_mask": 0,
     })
     if endpoints != bootstrap:
