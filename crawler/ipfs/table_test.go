@@ -85,11 +85,16 @@ func TestDumpReadsWholeTables(t *testing.T) {
 }
 
 // fewest is how many requests the proof takes: one that shows the k nearest,
-// and one for each bucket that these do not cover.
+// one for each bucket that these do not cover, and where bucket 0 fills a
+// reply or is likely to, one that looks at it from the other side.
 func fewest(o *owner) int {
 	left, buckets := o.table.Size(), 0
 	for ; left >= 20; buckets++ {
 		left -= o.table.NPeersForCpl(uint(buckets))
+	}
+	first := o.table.NPeersForCpl(0)
+	if buckets > 1 || first > 0 && first == min(20, o.table.Size()) {
+		return 2 + max(buckets, 1)
 	}
 	return 1 + max(buckets, 1)
 }
@@ -108,5 +113,41 @@ func TestDumpKeepsWhatCameBeforeAnError(t *testing.T) {
 	got, partial, err := dump(t.Context(), o.id, ask)
 	if len(got) != 40 || !partial || !errors.Is(err, gone) {
 		t.Errorf("got %d peers, partial %v, %v", len(got), partial, err)
+	}
+}
+
+// TestDumpReadsWideTables reads tables that keep all they hear of, as js-libp2p
+// nearly does.
+func TestDumpReadsWideTables(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	for _, size := range []int{10, 30, 50, 100, 500} {
+		id := kbucket.ConvertPeerID(keyOf(rng.Uint64()))
+		var all []Peer
+		for range size {
+			all = append(all, keyOf(rng.Uint64()))
+		}
+		asked := 0
+		ask := func(_ context.Context, targets []Peer) (replies []reply, _ error) {
+			for _, target := range targets {
+				asked++
+				nearest := kbucket.SortClosestPeers(all, kbucket.ConvertPeerID(target))
+				replies = append(replies, reply{peers: nearest[:min(20, size)]})
+			}
+			return replies, nil
+		}
+		got, partial, err := dump(t.Context(), id, ask)
+		if diff := cmp.Diff(sorted(all), sorted(got)); diff != "" || partial || err != nil {
+			t.Errorf("table of %d: %d read by %d requests, partial %v, %v", size, len(got), asked, partial, err)
+		}
+	}
+}
+
+// TestKeyWith finds a key for every prefix.
+func TestKeyWith(t *testing.T) {
+	for prefix := range 1 << 16 {
+		p, err := keyWith(uint16(prefix))
+		if got := binary.BigEndian.Uint16(kbucket.ConvertPeerID(p)); err != nil || int(got) != prefix {
+			t.Fatalf("prefix %016b: got %016b, %v", prefix, got, err)
+		}
 	}
 }
