@@ -157,7 +157,9 @@ func count(ctx context.Context, b *testing.B, w *mainline.Walker) (sum tally) {
 func BenchmarkWalk(b *testing.B) {
 	bootstrap := swarmProcess(b, 20000)
 	for b.Loop() {
-		w := newWalker(b, local(bootstrap...))
+		cfg := local(bootstrap...)
+		cfg.Slots = 256 // without latency more would only wait in queues
+		w := newWalker(b, cfg)
 		before, start := used(b), time.Now()
 		sum := count(b.Context(), b, w)
 		elapsed, after := time.Since(start), used(b)

@@ -20,6 +20,7 @@ const (
 	lastWord    = time.Second          // how long finished visits wait for the engine after ctx has ended
 	firstWindow = 256
 	leastWindow = 64
+	crowdedAt   = receiveBuffer / 16 // bytes that wait to be read, from which the window grows no more
 	none        = -1
 )
 
@@ -45,7 +46,8 @@ type loop struct {
 	oldest   int32 // visits with a query under way, in the order of sending
 	newest   int32
 	underway int
-	window   int // most queries under way at once: doubles until the kernel drops packets
+	window   int  // most queries under way at once; see grow and look
+	crowded  bool // replies wait to be read: more queries would only queue up
 	waiting  timers
 	rtt      rtt
 	pending  []Peer // targets without a slot
@@ -79,7 +81,7 @@ func newLoop(w *Walker, s *socket, me *self, want krpc.Want, m mode, targets <-c
 // run visits until targets is closed and every visit is done, or ctx ends.
 func (l *loop) run(ctx context.Context) error {
 	l.began = time.Now()
-	l.dropped = l.sock.dropped()
+	_, l.dropped = l.sock.backlog()
 	defer l.look()
 	for next := time.Duration(0); ; {
 		l.now = time.Since(l.began)
@@ -180,17 +182,22 @@ func (l *loop) housekeep(ctx context.Context) {
 	l.look()
 }
 
-// look reads the kernel's drop counter and sends more slowly if it grew.
+// look asks the kernel how full the receive buffer is and what did not fit, and
+// narrows the window where we can't keep up.
 func (l *loop) look() {
 	l.outside = l.self.outside()
-	n := l.sock.dropped()
-	if n == l.dropped {
+	queued, dropped := l.sock.backlog()
+	l.crowded = queued > crowdedAt
+	if queued > 4*crowdedAt {
+		l.window = max(min(leastWindow, len(l.visits)), l.window-l.window/8)
+	}
+	if dropped == l.dropped {
 		return
 	}
-	l.counts.dropped.Add(n - l.dropped)
-	l.dropped = n
-	l.window = max(leastWindow, l.window/2)
-	l.log.Debug("receive buffer overflow", "socket", l.sock.local, "drops", n, "window", l.window)
+	l.counts.dropped.Add(dropped - l.dropped)
+	l.dropped = dropped
+	l.window = max(min(leastWindow, len(l.visits)), l.window/2)
+	l.log.Debug("receive buffer overflow", "socket", l.sock.local, "drops", dropped, "window", l.window)
 }
 
 // flush hands over results, waiting for the engine only if it must.

@@ -146,9 +146,10 @@ func (l *loop) match(tid []byte, from netip.AddrPort) (int32, bool) {
 	return 0, false
 }
 
-// grow widens the window by one reply: slow start, up to the slots.
+// grow widens the window by one for each reply, which doubles it in a round
+// trip, up to the slots.
 func (l *loop) grow() {
-	if l.window < len(l.visits) {
+	if l.window < len(l.visits) && !l.crowded {
 		l.window++
 	}
 }

@@ -24,19 +24,19 @@ func (s *socket) tune() {
 	})
 }
 
-// dropped returns how many packets the kernel threw away because the receive
-// buffer was full.
-func (s *socket) dropped() (n uint64) {
+// backlog returns how many bytes wait to be read, with the kernel's own
+// overhead, and how many packets it threw away because there was no room.
+func (s *socket) backlog() (queued int, dropped uint64) {
 	_ = s.raw.Control(func(fd uintptr) {
 		var info [unix.SK_MEMINFO_DROPS + 1]uint32
 		size := uint32(unsafe.Sizeof(info))
 		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_MEMINFO,
 			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
 		if errno == 0 && size == uint32(unsafe.Sizeof(info)) {
-			n = uint64(info[unix.SK_MEMINFO_DROPS])
+			queued, dropped = int(info[unix.SK_MEMINFO_RMEM_ALLOC]), uint64(info[unix.SK_MEMINFO_DROPS])
 		}
 	})
-	return n
+	return queued, dropped
 }
 
 // undelivered takes one ICMP error off the socket's error queue: the packet of

@@ -14,8 +14,8 @@ func (s *socket) tune() {
 	})
 }
 
-// dropped is unknown here: only Linux counts drops for each socket.
-func (s *socket) dropped() uint64 { return 0 }
+// backlog is unknown here: only Linux tells it for each socket.
+func (s *socket) backlog() (queued int, dropped uint64) { return 0, 0 }
 
 // undelivered has nothing to say here: an unconnected socket hears of ICMP
 // errors on Linux only. Elsewhere a refused query is a time-out.
