@@ -39,6 +39,14 @@ func landLabel(class string) string {
 	return legible(class)
 }
 
+// operatorLabel names a kind of operator for people.
+func operatorLabel(kind string) string {
+	if kind == unknown {
+		return "undecided"
+	}
+	return kind
+}
+
 // figures draws what there is to draw of one network, by what each shows.
 func (n *Network) figures() (map[string]figure.Figure, error) {
 	drawn := map[string]figure.Figure{}
@@ -59,7 +67,10 @@ func (n *Network) figures() (map[string]figure.Figure, error) {
 			draw("organisations", n.organisationFinding(), n.shareCaption("By the AS organisation of the address that answered."), shareBars(n.Organisations.Largest, ""))
 		}
 		if len(n.Used) > 1 {
-			draw("trend", n.trendFinding(), n.shareCaption("Each crawl by itself; band: its Wilson interval."), n.trendChart())
+			const each = "Each crawl by itself; band: its Wilson interval."
+			draw("trend", trendFinding(n.trendOf(largestOf(n.Hosting).Class), landLabel), n.shareCaption(each), n.trendChart("hosting class", n.Trend, landLabel))
+			draw("operator-trend", trendFinding(n.OperatorTrend[0], operatorLabel), n.shareCaption("As far as the evidence decides. "+each),
+				n.trendChart("who runs them", n.OperatorTrend, operatorLabel))
 		}
 	}
 	if n.Sessions != nil && n.Sessions.Crawls > 1 {
@@ -105,7 +116,7 @@ func (n *Network) shareCaption(more string) string {
 	first, last := n.period()
 	parts := []string{
 		"Unit: share of reachable peers, " + Cell + ".",
-		fmt.Sprintf("n = %s in %s, %s.", plural(n.Peers, "distinct peer"), plural(len(n.Used), "crawl"), dates(first, last)),
+		fmt.Sprintf("n\u00a0=\u00a0%s in %s, %s.", plural(n.Peers, "distinct peer"), plural(len(n.Used), "crawl"), dates(first, last)),
 	}
 	if more != "" {
 		parts = append(parts, more)
@@ -180,13 +191,13 @@ func bar(label string, e analysis.Estimate) figure.Bar {
 	return figure.Bar{Label: label, Parts: []float64{e.Value}, Lower: e.Lower, Upper: e.Upper, Value: percentInterval(e)}
 }
 
-func (n *Network) trendChart() figure.Lines {
-	l := figure.Lines{Axis: "share of reachable peers by hosting class", Format: figure.Percent}
+func (n *Network) trendChart(by string, trend []Trend, label func(string) string) figure.Lines {
+	l := figure.Lines{Axis: "share of reachable peers by " + by, Format: figure.Percent}
 	for _, c := range n.used() {
 		l.Times = append(l.Times, c.StartedAt)
 	}
-	for _, t := range n.Trend {
-		s := figure.Series{Key: figure.Key{Name: landLabel(t.Class), Look: look(t.Class)}}
+	for _, t := range trend {
+		s := figure.Series{Key: figure.Key{Name: label(t.Class), Look: look(t.Class)}}
 		for _, e := range t.Shares {
 			s.Values, s.Lower, s.Upper = append(s.Values, e.Value), append(s.Lower, e.Lower), append(s.Upper, e.Upper)
 		}

@@ -66,15 +66,19 @@ func (n *Network) organisationFinding() string {
 	return fmt.Sprintf("The %d largest of %s together hold more than half of the reachable peers", len(half.Names), plural(len(o.Holders), "organisation"))
 }
 
-func (n *Network) trendFinding() string {
-	t := n.Trend[0]
-	for i, s := range n.Hosting {
-		if s.Class == largestOf(n.Hosting).Class {
-			t = n.Trend[i]
+// trendOf is the trend of a hosting class.
+func (n *Network) trendOf(class string) Trend {
+	for _, t := range n.Trend {
+		if t.Class == class {
+			return t
 		}
 	}
+	return n.Trend[0]
+}
+
+func trendFinding(t Trend, label func(string) string) string {
 	first, last := t.Shares[0], t.Shares[len(t.Shares)-1]
-	name := landLabel(t.Class)
+	name := label(t.Class)
 	switch {
 	case last.Lower > first.Upper:
 		return fmt.Sprintf("The share of %s rose from %s to %s", name, percent(first), percent(last))
@@ -98,7 +102,7 @@ func (n *Network) sessionFinding() string {
 }
 
 func (n *Network) sessionCaption() string {
-	return fmt.Sprintf("Unit: distinct peers by the number of crawls in which they answered. n = %s in %s, %s. A full count, so without an interval; "+
+	return fmt.Sprintf("Unit: distinct peers by the number of crawls in which they answered. n\u00a0=\u00a0%s in %s, %s. A full count, so without an interval; "+
 		"a peer that was not seen may have been up between crawls, or not been heard of.",
 		plural(n.Sessions.Peers, "peer"), plural(n.Sessions.Crawls, "crawl"), dates(n.period()))
 }
@@ -115,7 +119,7 @@ func (n *Network) outcomeCaption() string {
 	for _, o := range n.Outcomes {
 		visits, crawls = visits+o.Total(), len(o.Counts)
 	}
-	return fmt.Sprintf("Unit: share of discovered peers, mean of crawls; each was visited once in a crawl, with a second try after silence. n = %s in %s, %s. Interval: 95 %%, Wilson on the effective sample size.",
+	return fmt.Sprintf("Unit: share of discovered peers, mean of crawls; each was visited once in a crawl, with a second try after silence. n\u00a0=\u00a0%s in %s, %s. Interval: 95 %%, Wilson on the effective sample size.",
 		plural(visits, "visit"), plural(crawls, "crawl"), dates(n.Crawls[0].StartedAt, n.Crawls[len(n.Crawls)-1].StartedAt))
 }
 
@@ -133,7 +137,7 @@ func (n *Network) headlineDetail() string {
 		return ""
 	}
 	s := largestOf(n.Hosting)
-	detail := fmt.Sprintf("Counted: %s. n = %s in %s. %s: %s, 95 %% interval.", Cell, plural(n.Peers, "distinct peer"), plural(len(n.Used), "crawl"),
+	detail := fmt.Sprintf("Counted: %s. n\u00a0=\u00a0%s in %s. %s: %s, 95 %% interval.", Cell, plural(n.Peers, "distinct peer"), plural(len(n.Used), "crawl"),
 		sentence(landLabel(s.Class)), percentInterval(s.Share))
 	c := n.community()
 	detail += fmt.Sprintf(" Community: between %s and %s"+nbsp+"%% with the intervals of the bound.", number(c.AtLeast.Lower, decimals(c.AtLeast)), number(c.AtMost.Upper, decimals(c.AtMost)))

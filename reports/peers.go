@@ -71,6 +71,9 @@ func (n *Network) counted(all []peers) error {
 		})
 		n.Trend = append(n.Trend, Trend{h.Class, s.Trend(func(i int) bool { return on(all[i]) })})
 	}
+	for _, kind := range append(slices.Clone(operatorKinds), unknown) {
+		n.OperatorTrend = append(n.OperatorTrend, Trend{kind, s.Trend(func(i int) bool { return all[i].Operator == kind })})
+	}
 	n.Organisations = concentrate(s, all, "organisations", func(p peers) string { return p.Organisation })
 	n.Operators = concentrate(s, all, "operators", func(p peers) string { return p.Name })
 	n.Countries = concentrate(s, all, "countries", func(p peers) string { return p.Country })

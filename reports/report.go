@@ -49,7 +49,8 @@ type Network struct {
 	Operator      []Judged           `json:"operator"`
 	Undecided     *analysis.Estimate `json:"undecided,omitempty"` // share of peers for which the evidence decides nothing
 	Matrix        []Land             `json:"hosting_by_operator"`
-	Trend         []Trend            `json:"trend"`
+	Trend         []Trend            `json:"hosting_by_crawl"`
+	OperatorTrend []Trend            `json:"operator_by_crawl"` // as far as the evidence decides
 	Operators     *Concentration     `json:"operators,omitempty"`
 	Organisations *Concentration     `json:"organisations,omitempty"`
 	Countries     *Concentration     `json:"countries,omitempty"`
@@ -86,7 +87,7 @@ type Land struct {
 	Undecided analysis.Estimate `json:"undecided"`
 }
 
-// Trend is the share of one hosting class in each crawl used.
+// Trend is the share of one class in each crawl used.
 type Trend struct {
 	Class  string              `json:"class"`
 	Shares []analysis.Estimate `json:"shares"`

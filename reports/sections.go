@@ -3,6 +3,7 @@ package reports
 import (
 	"fmt"
 	"strconv"
+	"time"
 
 	"canopy/analysis"
 	"canopy/analysis/reachability"
@@ -66,6 +67,14 @@ func (v view) figure(name string) []page.Block {
 	}}}
 }
 
+// clock writes the time of a crawl so that crawls differ.
+func (v view) clock(t time.Time) string {
+	if first, last := v.Crawls[0].StartedAt, v.Crawls[len(v.Crawls)-1].StartedAt; last.Sub(first) < time.Hour {
+		return t.Format("15:04:05")
+	}
+	return t.Format("2 Jan 15:04")
+}
+
 func (v view) land() page.Section {
 	head := []string{"On whose land"}
 	for _, o := range v.Operator {
@@ -119,19 +128,25 @@ func (v view) trend() page.Section {
 	if len(v.Used) < 2 {
 		return v.part("trend", "Over time", notice("One crawl only: there is no trend to show yet. Crawl again, and this part fills."))
 	}
+	return v.part("trend", "Over time",
+		v.figure("trend"), v.trendTable("hosting class", v.Trend, landLabel),
+		v.figure("operator-trend"), v.trendTable("who runs them, as far as the evidence decides", v.OperatorTrend, operatorLabel))
+}
+
+func (v view) trendTable(by string, trend []Trend, label func(string) string) []page.Block {
 	head := []string{"Crawl"}
-	for _, t := range v.Trend {
-		head = append(head, landLabel(t.Class))
+	for _, t := range trend {
+		head = append(head, label(t.Class))
 	}
 	var rows [][]string
 	for i, c := range v.used() {
-		row := []string{c.StartedAt.Format("2 Jan 15:04")}
-		for _, t := range v.Trend {
+		row := []string{v.clock(c.StartedAt)}
+		for _, t := range trend {
 			row = append(row, percentInterval(t.Shares[i]))
 		}
 		rows = append(rows, row)
 	}
-	return v.part("trend", "Over time", v.figure("trend"), table("Share of reachable peers of each crawl by itself, with 95 % intervals. Times in UTC.", head, rows))
+	return table("Share of reachable peers of each crawl by "+by+", with 95 % intervals. Times in UTC.", head, rows)
 }
 
 func (v view) holders() page.Section {
@@ -227,7 +242,7 @@ func (v view) sessions() page.Section {
 	}
 	var rows [][]string
 	for _, step := range s.Steps {
-		rows = append(rows, []string{step.From.Format("2 Jan 15:04") + " – " + step.To.Format("2 Jan 15:04"),
+		rows = append(rows, []string{v.clock(step.From) + " – " + v.clock(step.To),
 			count(step.Before), count(step.Arrived), count(step.Silent), count(step.NotHeard)})
 	}
 	var byLand [][]string
@@ -256,7 +271,7 @@ func (v view) measured() page.Section {
 		rows = append(rows, []string{c.StartedAt.Format("2 Jan 2006 15:04:05"), named(c.Vantage, "not named"), state, lasting(c.Duration),
 			count(c.Discovered), count(c.Reachable), tablesRead(v.Tables[i]), count(int(c.Queries)), legible(c.Software)})
 		for _, note := range c.Notes {
-			notes = append(notes, c.StartedAt.Format("2 Jan 15:04")+": "+legible(note))
+			notes = append(notes, v.clock(c.StartedAt)+": "+legible(note))
 		}
 	}
 	for _, w := range v.Warnings {

@@ -77,7 +77,8 @@ func fit(text string, style textStyle, width vg.Length) string {
 func wrap(text string, style textStyle, width vg.Length) []string {
 	var lines []string
 	line := ""
-	for word := range strings.FieldsSeq(text) {
+	spaces := func(r rune) bool { return r == ' ' || r == '\n' } // not those that hold words together
+	for word := range strings.FieldsFuncSeq(text, spaces) {
 		word = fit(word, style, width)
 		switch {
 		case line == "":

@@ -9,20 +9,23 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
+// nbsp keeps a number and its unit on one line.
+const nbsp = "\u00a0"
+
 // Format writes a number of an axis or beside a bar.
 type Format func(float64) string
 
 // Percent writes a share as a percentage, with decimals only where the step
 // between marks needs them.
 func Percent(v float64) string {
-	return strconv.FormatFloat(math.Round(v*1e4)/1e2, 'f', -1, 64) + " %"
+	return strconv.FormatFloat(math.Round(v*1e4)/1e2, 'f', -1, 64) + nbsp + "%"
 }
 
 // Count writes a whole number with its thousands apart.
 func Count(v float64) string {
 	s := strconv.FormatFloat(math.Round(v), 'f', 0, 64)
 	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + " " + s[i:]
+		s = s[:i] + nbsp + s[i:]
 	}
 	return s
 }

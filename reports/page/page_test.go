@@ -1,0 +1,68 @@
+package page
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+)
+
+const hostile = `</title></style><script>alert(1)</script>"'><img src=x onerror=alert(1)>`
+
+// every puts a string into every field that is text.
+func every(s string) Document {
+	return Document{
+		Title: s, Lead: s, Banner: s, Software: s, Generated: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
+		Headlines: []Headline{{Subject: s, Sentence: s, Detail: s, Target: s}},
+		Sections: []Section{{ID: s, Heading: s, Blocks: []Block{
+			{Text: s}, {Notice: s}, {List: []string{s}}, {Terms: []Term{{s, s}}},
+			{Table: &Table{Caption: s, Head: []string{s, s}, Numeric: []bool{false, true}, Rows: [][]string{{s, s}, {s, s}}}},
+			{Figure: &Figure{ID: s, Title: s, Caption: s, Wide: []byte("<svg></svg>"), Narrow: []byte("<svg></svg>"), PNG: s, SVG: s}},
+		}, Sections: []Section{{ID: "below", Heading: s}}}},
+	}
+}
+
+func render(t *testing.T, d Document) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Write(&b, d); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// A hostile text makes the same elements as a harmless one.
+func TestTextNeverBecomesMarkup(t *testing.T) {
+	harmless, attacked := render(t, every("harmless")), render(t, every(hostile))
+	for _, markup := range []string{"<script", "<img", "</style", "</title", "<svg", "<a "} {
+		if want, got := strings.Count(harmless, markup), strings.Count(attacked, markup); got != want {
+			t.Errorf("%d times %s, want %d", got, markup, want)
+		}
+	}
+	if strings.Contains(attacked, `href="javascript:`) {
+		t.Error("a link runs a script")
+	}
+}
+
+func TestPageStandsAlone(t *testing.T) {
+	html := render(t, every("harmless"))
+	for _, want := range []string{
+		`default-src 'none'`, `<main id="main">`, `<nav aria-label=`, `<th scope="col" class="number">`, `<th scope="row">`, `<h3>harmless</h3>`,
+		`1 March 2026, 12:00 UTC`, `class="skip"`, `lang="en"`,
+	} {
+		if !strings.Contains(html, want) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+	for _, banned := range []string{"http://", "https://", "<script", "@import", "url("} {
+		if strings.Contains(strings.ReplaceAll(html, "http://www.w3.org/2000/svg", ""), banned) {
+			t.Errorf("the page holds %s", banned)
+		}
+	}
+}
+
+func TestWithoutBannerThereIsNone(t *testing.T) {
+	if html := render(t, Document{Title: "x"}); strings.Contains(html, "<aside") || strings.Contains(html, `class="headlines"`) {
+		t.Error("an empty banner or headline is shown")
+	}
+}
