@@ -14,7 +14,7 @@ import (
 
 const (
 	tick        = 5 * time.Millisecond // longest wait for a packet before timers are looked at
-	maxSends    = 2                    // a query is sent again once
+	maxSends    = 2                    // a query is sent again once; see tries
 	sendBatch   = 256                  // results handed over at once
 	holdResults = 4096                 // results kept while the engine is busy
 	lastWord    = time.Second          // how long finished visits wait for the engine after ctx has ended
@@ -257,7 +257,7 @@ func (l *loop) finish(i int32, outcome observation.Outcome, detail string) {
 func (l *loop) silent(i int32) {
 	v := &l.visits[i]
 	l.unlink(i)
-	if v.sends < maxSends {
+	if int(v.sends) < l.tries(v) {
 		l.send(i)
 		return
 	}
@@ -267,6 +267,16 @@ func (l *loop) silent(i int32) {
 		return
 	}
 	l.finish(i, observation.Timeout, "")
+}
+
+// tries is how often a query is sent. In a survey the first one is not sent
+// again at once: most who stay silent are dead, and the engine's second pass
+// asks them once more.
+func (l *loop) tries(v *visit) int {
+	if l.mode == modeSurvey && v.answers == 0 {
+		return 1
+	}
+	return maxSends
 }
 
 // link puts a visit at the end of the list of queries under way.

@@ -1,11 +1,13 @@
 package mainline_test
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"testing"
 	"time"
 
+	"canopy/crawler"
 	"canopy/crawler/mainline"
 	"canopy/crawler/mainline/krpc"
 	"canopy/crawler/observation"
@@ -91,4 +93,44 @@ func TestRefused(t *testing.T) {
 	if r.Visit.Outcome != observation.Refused || r.Visit.Queries != 1 {
 		t.Errorf("%+v", r.Visit)
 	}
+}
+
+// visits is a sink that keeps the last visit to each endpoint.
+type visits map[netip.AddrPort]observation.Visit
+
+func (v visits) BeginCrawl(context.Context, observation.Crawl) error { return nil }
+func (v visits) Edges(context.Context, []observation.Edge) error     { return nil }
+func (v visits) EndCrawl(context.Context, observation.Crawl) error   { return nil }
+func (v visits) Visits(_ context.Context, batch []observation.Visit) error {
+	for _, one := range batch {
+		v[one.Address] = one
+	}
+	return nil
+}
+
+// TestSurvey finds who is there, with the engine's second pass, where packets
+// are lost and a third of all entries are dead, with few queries.
+func TestSurvey(t *testing.T) {
+	network := startNetwork(t, testnet.Size{Nodes: 4000, Dead: 0.3}, swarm.Options{Loss: 0.015})
+	cfg := local(network.Bootstrap()...)
+	cfg.ReadTables = false
+	seen := visits{}
+	crawl, err := crawler.Run(t.Context(), newWalker(t, cfg), seen, crawler.Options{Scope: observation.ScopeLocal})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, alive := 0, network.Plan().At(0).Alive()
+	for _, number := range alive {
+		if seen[network.Plan().Nodes[number].Address].Outcome == observation.Answered {
+			found++
+		}
+	}
+	if float64(found) < 0.995*float64(len(alive)) {
+		t.Errorf("found %d of %d", found, len(alive))
+	}
+	perNode := float64(crawl.Queries) / float64(len(alive))
+	if perNode > 4 {
+		t.Errorf("%.2f queries for each living node", perNode)
+	}
+	t.Logf("found %d of %d with %.2f queries each", found, len(alive), perNode)
 }
