@@ -107,6 +107,9 @@ func (c *classes) addWord(w word, pattern string) error {
 	if core == "" || words(core) != " "+core+" " {
 		return fmt.Errorf("pattern %q: want words of lower-case letters and digits, with * before or after", pattern)
 	}
+	if len(core) < key {
+		return fmt.Errorf("pattern %q is shorter than %d letters", pattern, key)
+	}
 	w.pattern = core
 	if !strings.HasSuffix(pattern, "*") {
 		w.pattern += " "
@@ -116,10 +119,7 @@ func (c *classes) addWord(w word, pattern string) error {
 		return nil
 	}
 	w.pattern = " " + w.pattern
-	k := w.pattern[1:min(1+key, len(w.pattern))]
-	if strings.HasSuffix(k, " ") && len(k) < key || len(k) < key {
-		return fmt.Errorf("pattern %q is shorter than %d letters", pattern, key)
-	}
+	k := core[:key]
 	c.words[k] = append(c.words[k], w)
 	return nil
 }
