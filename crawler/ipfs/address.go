@@ -82,7 +82,7 @@ func readTransport(c *candidate) bool {
 }
 
 // maxCandidates bounds how many addresses one visit dials.
-const maxCandidates = 8
+const maxCandidates = 16
 
 // rank orders candidates as they are dialled, without duplicates: IPv4 before
 // IPv6, and TCP before QUIC on the same host. The order depends on nothing but

@@ -47,7 +47,7 @@ func TestHostProcess(t *testing.T) {
 	_, _ = io.Copy(io.Discard, os.Stdin) // until the benchmark ends
 }
 
-func startHosts(b *testing.B, n int) (plan plannedHosts) {
+func startHosts(b testing.TB, n int) (plan plannedHosts) {
 	b.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestHostProcess$", "-test.timeout=0")
 	cmd.Env = append(os.Environ(), "CANOPY_BENCH_HOSTS="+strconv.Itoa(n))
@@ -113,7 +113,7 @@ func BenchmarkWalk(b *testing.B) {
 }
 
 // compare counts the planned peers and edges that a crawl found and missed.
-func compare(b *testing.B, plan plannedHosts, found results) (peers, edges, missed, queries int) {
+func compare(b testing.TB, plan plannedHosts, found results) (peers, edges, missed, queries int) {
 	for text, table := range plan.Tables { // compared as a set: both sides name a peer once
 		id, err := peer.Decode(text)
 		if err != nil {

@@ -23,10 +23,11 @@ type link struct {
 	candidate
 }
 
-// race dials the candidates in order, each when those before it failed or kept
-// us waiting, and returns the first connection that stands, or how each of them
-// failed. Attempts that lose the race are cancelled. Each host that is dialled
-// was booked with the pacer before, once per visit.
+// race dials candidates in order, each when those before it failed or kept us
+// waiting, until the first connection stands. Each host that is dialled was
+// booked with the pacer before, once per visit. The visit's own descriptor
+// serves one attempt over TCP; another beside it needs one more, and without
+// one waits for its turn.
 type race struct {
 	d      *dialer
 	peer   Peer
@@ -35,6 +36,7 @@ type race struct {
 
 	next    int
 	running map[int]context.CancelCauseFunc
+	sockets int // descriptors that attempts hold, the visit's own included
 	refused map[netip.Addr]bool
 	timer   *time.Timer
 	events  chan progress
@@ -48,6 +50,8 @@ type progress struct {
 	err  error // nil with a nil conn: the transport stands
 }
 
+// race returns the first connection that stands, or how each candidate failed.
+// Attempts that lose are cancelled and waited for.
 func (d *dialer) race(ctx context.Context, p Peer, list []candidate, booked map[netip.Addr]bool) (*link, []attempt) {
 	r := &race{
 		d: d, peer: p, list: list, booked: booked,
@@ -63,8 +67,7 @@ func (d *dialer) race(ctx context.Context, p Peer, list []candidate, booked map[
 			_ = e.conn.Close()
 		}
 		if e.conn != nil || e.err != nil {
-			r.running[e.i](nil)
-			delete(r.running, e.i)
+			r.ended(e.i)
 		}
 	}
 	return won, r.failed
@@ -83,8 +86,7 @@ func (r *race) run(ctx context.Context) *link {
 				r.timer.Reset(r.d.load.stretch(openStagger))
 				continue
 			}
-			r.running[e.i](nil)
-			delete(r.running, e.i)
+			r.ended(e.i)
 			if e.conn != nil {
 				return &link{e.conn, r.list[e.i]}
 			}
@@ -92,6 +94,17 @@ func (r *race) run(ctx context.Context) *link {
 		}
 	}
 	return nil
+}
+
+// ended frees what an attempt held.
+func (r *race) ended(i int) {
+	r.running[i](nil)
+	delete(r.running, i)
+	if r.list[i].transport == TCP {
+		if r.sockets--; r.sockets > 0 {
+			r.d.load.leaveSocket()
+		}
+	}
 }
 
 // fail notes a failed attempt, and goes on with the next address at once when
@@ -128,6 +141,13 @@ func (r *race) start(ctx context.Context) {
 		}
 		r.booked[host] = true
 	}
+	if c.transport == TCP {
+		if r.sockets > 0 && !r.d.load.trySocket() {
+			r.timer.Reset(stagger)
+			return
+		}
+		r.sockets++
+	}
 	r.next++
 	r.timer.Reset(r.d.load.stretch(stagger))
 	limit := r.d.cfg.DialTimeout
@@ -141,8 +161,23 @@ func (r *race) start(ctx context.Context) {
 		defer done()
 		conn, err := r.d.open(ctx, r.peer, c, func() { r.events <- progress{i: i} })
 		if err != nil && ctx.Err() != nil {
-			err = errors.Join(context.Cause(ctx), err)
+			err = &silentError{context.Cause(ctx), errors.As(err, new(*handshakeError))}
 		}
 		r.events <- progress{i, conn, err}
 	}()
+}
+
+// silentError is an attempt that ended with its time-out.
+type silentError struct {
+	cause error
+	open  bool // the transport stood
+}
+
+func (e *silentError) Unwrap() error { return e.cause }
+
+func (e *silentError) Error() string {
+	if e.open {
+		return "connected, then silence in the handshake"
+	}
+	return "no answer"
 }

@@ -3,9 +3,13 @@ package ipfs
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"os"
 	"sync"
 	"syscall"
 	"time"
+
+	"canopy/crawler/observation"
 )
 
 const (
@@ -29,13 +33,20 @@ type load struct {
 	most     int
 	waiting  []chan struct{}
 	lag      time.Duration // smoothed lateness of the tick
-	peak     time.Duration
+	worst    time.Duration // the same, slow to forget
+	peak     time.Duration // the most ever
 	doubtful map[Peer]bool // silent while we were behind
+	noRoute6 map[Peer]bool // peers to whose IPv6 addresses there was no route
+	route6   bool          // somebody answered over IPv6
 	starved  int           // dials that our own limits prevented
+	sockets  chan struct{} // one for each descriptor in use
 }
 
 func newLoad(visits int) *load {
-	return &load{limit: min(firstActive, visits), most: min(visits, 512), doubtful: make(map[Peer]bool)}
+	return &load{
+		limit: min(firstActive, visits), most: min(visits, 512), doubtful: make(map[Peer]bool), noRoute6: make(map[Peer]bool),
+		sockets: make(chan struct{}, spareDescriptors()),
+	}
 }
 
 // watch measures until ctx ends.
@@ -60,7 +71,8 @@ func (l *load) measured(late time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lag += (max(late, 0) - l.lag) / 8
-	l.peak = max(l.peak, late)
+	l.worst = max(l.lag, l.worst-l.worst/256) // halved in some four seconds, about as long as a dial lasts
+	l.peak = max(l.peak, l.lag)
 	switch {
 	case late > hardLag:
 		l.limit = max(l.limit-l.limit/4, min(leastActive, l.most))
@@ -78,15 +90,15 @@ func (l *load) admit() {
 	}
 }
 
-// acquire waits for a place among the active visits. The place that it returns
-// may be given back more than once. It returns nil when ctx ends first.
-func (l *load) acquire(ctx context.Context) (release func()) {
+// acquire waits for a place among the active visits. The place is
+// given back by the function that it returns, which may be called again. It returns nil when ctx ends first.
+func (l *load) acquire(ctx context.Context) func() {
 	admitted := make(chan struct{})
 	l.mu.Lock()
 	l.waiting = append(l.waiting, admitted)
 	l.admit()
 	l.mu.Unlock()
-	release = sync.OnceFunc(func() {
+	release := sync.OnceFunc(func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.active--
@@ -115,22 +127,28 @@ func (l *load) stretch(d time.Duration) time.Duration {
 // factor is 1 on an idle machine and grows to maxStretch as the scheduler
 // falls behind by hundreds of milliseconds.
 func (l *load) factor() float64 {
-	return min(maxStretch, 1+float64(max(0, l.lag-easyLag))/float64(hardLag))
+	return min(maxStretch, 1+float64(max(0, l.worst-easyLag))/float64(hardLag))
 }
 
 func (l *load) afterFunc(d time.Duration, f func()) *time.Timer {
 	return time.AfterFunc(l.stretch(d), f)
 }
 
-// ended notes how a visit went: a peer that was silent while we were behind is
-// in doubt until it answers.
-func (l *load) ended(p Peer, silent bool) {
+// ended notes how a visit went. A peer that was silent while we were so far
+// behind that no longer time-out could make up for it is in doubt until it
+// answers.
+func (l *load) ended(p Peer, o observation.Outcome, addr netip.AddrPort) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if silent && l.lag > hardLag {
+	delete(l.doubtful, p)
+	delete(l.noRoute6, p)
+	switch {
+	case o == observation.Timeout && l.factor() >= maxStretch:
 		l.doubtful[p] = true
-	} else {
-		delete(l.doubtful, p)
+	case o == observation.Unreachable && addr.Addr().Is6():
+		l.noRoute6[p] = true
+	case o == observation.Answered && addr.Addr().Is6():
+		l.route6 = true
 	}
 }
 
@@ -152,20 +170,37 @@ func (l *load) health() (degraded bool, notes []string) {
 	if l.starved > 0 {
 		notes = append(notes, fmt.Sprintf("%d dials had to wait for a free file descriptor or port of this machine", l.starved))
 	}
+	if n := len(l.noRoute6); n > 0 && !l.route6 {
+		notes = append(notes, fmt.Sprintf("%d peers are known by IPv6 addresses only, and this machine has no IPv6 route", n))
+	}
 	return degraded, notes
 }
 
-// reserve is how many descriptors are left to everything that is not a visit.
-const reserve = 64
+// reserve is how many descriptors are left to the rest of the program.
+const reserve = 48
 
-// visitsFor returns how many visits the descriptors of this process allow, of
-// want at most. A visit holds two at worst: a connection, and a socket that
-// waits for an ICMP error.
-func visitsFor(want int) int {
+// spareDescriptors returns how many descriptors the walk may hold at once:
+// what the limit of this process leaves, counted when the walk begins.
+func spareDescriptors() int {
 	var r syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
-		return want
+		return reserve
 	}
-	spare := max(int(min(r.Cur, 1<<20))-reserve, 8)
-	return min(want, max(spare/3, 4))
+	used, _ := os.ReadDir("/dev/fd") // none where the system has no such directory
+	return max(int(min(r.Cur, 1<<16))-len(used)-reserve, 4)
 }
+
+// enterSocket waits for a descriptor, false when ctx ends first.
+func (l *load) enterSocket(ctx context.Context) bool { return enter(ctx, l.sockets) }
+
+// trySocket takes a descriptor if one is free.
+func (l *load) trySocket() bool {
+	select {
+	case l.sockets <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (l *load) leaveSocket() { leave(l.sockets) }

@@ -120,6 +120,10 @@ func (d *dialer) openQUIC(ctx context.Context, p Peer, c candidate) (transport.C
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	knock := d.load.afterFunc(refusalDelay, func() {
+		if !d.load.trySocket() {
+			return // then the time-out decides
+		}
+		defer d.load.leaveSocket()
 		if err := knockUDP(ctx, c); errors.Is(err, syscall.ECONNREFUSED) {
 			cancel(err)
 		}

@@ -24,6 +24,8 @@ type visit struct {
 	w      *Walker
 	peer   Peer
 	known  []multiaddr.Multiaddr
+	dialed []candidate
+	failed []attempt
 	booked map[netip.Addr]bool
 	result observation.Result[Peer]
 }
@@ -33,12 +35,13 @@ type visit struct {
 func (s *walk) visit(ctx context.Context, p Peer) (observation.Result[Peer], bool, error) {
 	v := &visit{w: s.w, peer: p, booked: make(map[netip.Addr]bool), result: observation.Result[Peer]{Peer: p}}
 	v.result.Visit.PeerID = p.String()
+	v.result.Visit.VisitedAt = time.Now()
 	for v.learn(); ; v.learn() {
 		r := s.w.plan(ctx, p, v.known)
-		v.result.Visit.VisitedAt = time.Now()
+		fresh := v.fresh(r.candidates)
 		if len(r.candidates) == 0 {
 			v.unreachable(r)
-		} else if err := s.contact(ctx, v, r.candidates); err != nil {
+		} else if err := s.contact(ctx, v, fresh); err != nil {
 			return v.result, false, err
 		}
 		if ctx.Err() != nil {
@@ -49,8 +52,18 @@ func (s *walk) visit(ctx context.Context, p Peer) (observation.Result[Peer], boo
 		}
 	}
 	v.result.Visit.Addresses = addresses(v.known)
-	s.w.load.ended(p, v.result.Visit.Outcome == observation.Timeout)
+	s.w.load.ended(p, v.result.Visit.Outcome, v.result.Visit.Address)
 	return v.result, true, nil
+}
+
+// fresh returns the candidates that this visit has not dialled yet, and takes
+// them as dialled: addresses learnt while it was under way are tried as well.
+func (v *visit) fresh(list []candidate) []candidate {
+	list = slices.DeleteFunc(list, func(c candidate) bool {
+		return slices.ContainsFunc(v.dialed, func(d candidate) bool { return c.addr == d.addr && c.transport == d.transport })
+	})
+	v.dialed = append(v.dialed, list...)
+	return list
 }
 
 // learn takes over what the book knows of the peer by now.

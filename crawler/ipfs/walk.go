@@ -17,12 +17,12 @@ const waitingVisits = 4096
 // walk is one Walk under way.
 type walk struct {
 	w      *Walker
-	places chan struct{} // one for each visit that holds descriptors
+	places chan struct{} // one for each visit that is under way
 	queue  chan struct{} // one for each visit that was begun
 }
 
 func newWalk(w *Walker) *walk {
-	return &walk{w: w, places: make(chan struct{}, visitsFor(w.cfg.Visits)), queue: make(chan struct{}, waitingVisits)}
+	return &walk{w: w, places: make(chan struct{}, w.cfg.Visits), queue: make(chan struct{}, waitingVisits)}
 }
 
 func (s *walk) run(ctx context.Context, targets <-chan []Peer, results chan<- []observation.Result[Peer]) error {
@@ -66,6 +66,7 @@ func (s *walk) deliver(ctx context.Context, p Peer, results chan<- []observation
 	if !ok {
 		return
 	}
+	s.w.cfg.Logger.Debug("visit", "peer", r.Visit.PeerID, "outcome", r.Visit.Outcome, "address", r.Visit.Address, "detail", r.Visit.Detail)
 	select {
 	case results <- []observation.Result[Peer]{r}:
 	case <-ctx.Done():
@@ -97,10 +98,14 @@ const (
 // contact dials the candidates and talks to the peer, and settles the visit.
 // A shortage of our own is waited out.
 func (s *walk) contact(ctx context.Context, v *visit, list []candidate) error {
-	if !s.pace(ctx, v, list[0]) || !enter(ctx, s.places) {
+	if len(list) == 0 || !s.pace(ctx, v, list[0]) || !enter(ctx, s.places) {
 		return nil
 	}
 	defer leave(s.places)
+	if !s.w.load.enterSocket(ctx) {
+		return nil
+	}
+	defer s.w.load.leaveSocket()
 	for try := 1; ; try++ {
 		short, err := s.once(ctx, v, list)
 		if !short || ctx.Err() != nil {
@@ -110,6 +115,7 @@ func (s *walk) contact(ctx context.Context, v *visit, list []candidate) error {
 			return fmt.Errorf("dial peers: %w: allow more open files (ulimit -n) or lower the number of visits", err)
 		}
 		s.w.load.starve()
+		s.w.cfg.Logger.Warn("wait for a free descriptor or port", "error", err)
 		if !sleep(ctx, min(time.Duration(try)*shortageWait, 3*time.Second)) {
 			return nil
 		}
@@ -136,7 +142,8 @@ func (s *walk) once(ctx context.Context, v *visit, list []candidate) (short bool
 			return true, a.err
 		}
 	}
-	v.settle(judge(failed))
+	v.failed = append(v.failed, failed...)
+	v.settle(judge(v.failed))
 	return false, nil
 }
 

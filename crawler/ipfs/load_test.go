@@ -1,0 +1,182 @@
+package ipfs
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"os"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"canopy/crawler/observation"
+)
+
+// TestFewDescriptors crawls living, silent and refused peers with hardly any
+// descriptors to spare: it takes longer and finds the same.
+func TestFewDescriptors(t *testing.T) {
+	plan := startHosts(t, 40)
+	cfg := impatient
+	cfg.Bootstrap = []string{plan.Seed}
+	limitDescriptors(t, reserve+12)
+	w := newWalker(t, cfg)
+	if got := cap(w.load.sockets); got > 12 {
+		t.Fatalf("%d descriptors to spare", got)
+	}
+	seeds, err := w.Seeds(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead := 0
+	for range 12 {
+		gone := at(t, stranger(t), refusing(1), refusingQUIC(1), refusing(2), refusingQUIC(2))
+		w.mention(gone)
+		seeds = append(seeds, gone.ID)
+		dead++
+	}
+	found := crawl(t, w, seeds...)
+	if peers, edges, missed, _ := compare(t, plan, found); missed > 0 {
+		t.Errorf("%d peers, %d edges, %d missed", peers, edges, missed)
+	}
+	if got := found.outcomes(); got[observation.Refused] != dead || len(got) != 2 {
+		t.Errorf("outcomes %v", got)
+	}
+	if degraded, notes := w.Health(); degraded {
+		t.Errorf("degraded: %v", notes)
+	}
+}
+
+// limitDescriptors leaves this process n more descriptors than it has open.
+func limitDescriptors(t *testing.T, n int) {
+	t.Helper()
+	open, err := os.ReadDir("/dev/fd")
+	if err != nil {
+		t.Skip("cannot count descriptors here")
+	}
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	few := before
+	few.Cur = uint64(len(open) + n)
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestShortageIsWaitedOut takes all descriptors away under the walker's feet,
+// and gives them back once it noticed.
+func TestShortageIsWaitedOut(t *testing.T) {
+	plan := startHosts(t, 2)
+	noticed := make(onWarning)
+	w := newWalker(t, Config{Bootstrap: []string{plan.Seed}, Transports: []Transport{TCP}, Logger: slog.New(noticed)})
+	limitDescriptors(t, 16)
+	var hoard []*os.File
+	for {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			break
+		}
+		hoard = append(hoard, f)
+	}
+	go func() {
+		<-noticed
+		for _, f := range hoard {
+			_ = f.Close()
+		}
+	}()
+	if got := crawl(t, w).outcomes(); got[observation.Answered] != 2 || len(got) != 1 {
+		t.Errorf("outcomes %v", got)
+	}
+	if degraded, notes := w.Health(); degraded || len(notes) != 1 {
+		t.Errorf("degraded %v, notes %q", degraded, notes)
+	}
+}
+
+// onWarning is a log that passes on the first warning.
+type onWarning chan struct{}
+
+func (c onWarning) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
+func (c onWarning) WithAttrs([]slog.Attr) slog.Handler           { return c }
+func (c onWarning) WithGroup(string) slog.Handler                { return c }
+
+func (c onWarning) Handle(context.Context, slog.Record) error {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// TestLoadAdapts follows the limit on active visits through hard and easy
+// times.
+func TestLoadAdapts(t *testing.T) {
+	l := newLoad(1000)
+	var held []func()
+	for range firstActive {
+		held = append(held, l.acquire(t.Context()))
+	}
+	for range 100 {
+		l.measured(time.Millisecond)
+	}
+	if l.limit != firstActive+1 {
+		t.Errorf("limit %d: it must grow by need only", l.limit)
+	}
+	for range 100 {
+		l.measured(500 * time.Millisecond)
+	}
+	if l.limit != leastActive || l.stretch(time.Second) != maxStretch*time.Second {
+		t.Errorf("overloaded: limit %d, a second becomes %s", l.limit, l.stretch(time.Second))
+	}
+	slow, quick := keyOf(1), keyOf(2)
+	l.ended(slow, observation.Timeout, netip.AddrPort{})
+	l.ended(quick, observation.Answered, netip.AddrPort{})
+	if degraded, notes := l.health(); !degraded || len(notes) != 1 {
+		t.Errorf("degraded %v, %q", degraded, notes)
+	}
+	for range 3000 { // a minute of ease
+		l.measured(0)
+	}
+	l.ended(slow, observation.Timeout, netip.AddrPort{})
+	if degraded, notes := l.health(); degraded || l.stretch(time.Second) != time.Second {
+		t.Errorf("silent at ease as well: degraded %v, %q, a second becomes %s", degraded, notes, l.stretch(time.Second))
+	}
+	for _, release := range held {
+		release()
+		release() // twice is once
+	}
+	if l.active != 0 {
+		t.Errorf("%d active", l.active)
+	}
+}
+
+// TestLoadAdmitsInOrder waits for a place, and gives up when told to.
+func TestLoadAdmitsInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLoad(1)
+		release := l.acquire(t.Context())
+		ctx, cancel := context.WithCancel(t.Context())
+		gaveUp := make(chan bool)
+		go func() { gaveUp <- l.acquire(ctx) == nil }()
+		synctest.Wait()
+		next := make(chan func())
+		go func() { next <- l.acquire(t.Context()) }()
+		synctest.Wait()
+		cancel()
+		if !<-gaveUp {
+			t.Error("admitted after the end")
+		}
+		release()
+		(<-next)()
+		synctest.Wait()
+		if l.active != 0 || len(l.waiting) != 0 {
+			t.Errorf("%d active, %d waiting", l.active, len(l.waiting))
+		}
+	})
+}
