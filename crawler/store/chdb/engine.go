@@ -99,11 +99,7 @@ func (e *Engine) Close() error {
 func (s *shared) connect() (*unsafe.Pointer, error) {
 	program, path := []byte("clickhouse\x00"), []byte("--path="+s.dir+"\x00")
 	args := []unsafe.Pointer{unsafe.Pointer(&program[0]), unsafe.Pointer(&path[0])}
-	signalMutex.Lock()
-	restore := s.lib.guardSignals()
 	conn := s.lib.connect(int32(len(args)), unsafe.Pointer(&args[0]))
-	restore()
-	signalMutex.Unlock()
 	runtime.KeepAlive(args)
 	runtime.KeepAlive(program)
 	runtime.KeepAlive(path)
@@ -112,10 +108,6 @@ func (s *shared) connect() (*unsafe.Pointer, error) {
 	}
 	return conn, nil
 }
-
-// signalMutex keeps one connect from taking another's half-restored signal
-// handlers for the originals.
-var signalMutex sync.Mutex
 
 // request is one statement with all that it runs under.
 type request struct {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"sync"
 	"unsafe"
 
@@ -105,7 +104,6 @@ type library struct {
 	insertCancel func(stream unsafe.Pointer)
 	insertFree   func(stream unsafe.Pointer)
 	setSignals   func(enabled int32)
-	sigaction    func(sig int32, act, old unsafe.Pointer) int32
 }
 
 var (
@@ -132,9 +130,7 @@ func load() (*library, error) {
 	if err := lib.bind(handle); err != nil {
 		return nil, fmt.Errorf("load %s: %w (reinstall it with `make engine`)", path, err)
 	}
-	restore := lib.guardSignals()
-	lib.setSignals(0)
-	restore()
+	lib.setSignals(0) // before the first connection: Go needs its handlers of fatal signals
 	loaded = lib
 	return lib, nil
 }
@@ -149,7 +145,6 @@ func (l *library) bind(handle uintptr) error {
 		"chdb_stream_append": &l.insertAppend, "chdb_stream_done": &l.insertDone,
 		"chdb_stream_cancel_insert": &l.insertCancel, "chdb_destroy_insert_stream": &l.insertFree,
 		"chdb_set_signal_handlers_enabled": &l.setSignals,
-		"sigaction":                        &l.sigaction, // of the C library that libchdb is linked to
 	} {
 		symbol, err := purego.Dlsym(handle, name)
 		if err != nil {
@@ -158,29 +153,4 @@ func (l *library) bind(handle uintptr) error {
 		purego.RegisterFunc(fn, symbol)
 	}
 	return nil
-}
-
-// guardSignals remembers every signal's disposition and returns a function
-// that puts it back. libchdb resets the handlers of fatal signals when told
-// not to install its own and when it first connects; Go needs its handlers,
-// for a nil dereference to be a panic and for preemption.
-func (l *library) guardSignals() (restore func()) {
-	// SIGKILL and SIGSTOP can't be caught; numbers differ by system, and a
-	// sigaction that fails changes nothing.
-	const last = 31
-	type action [256]byte // larger than struct sigaction anywhere
-	saved := make([]action, last+1)
-	known := make([]bool, last+1)
-	for sig := int32(1); sig <= last; sig++ {
-		known[sig] = l.sigaction(sig, nil, unsafe.Pointer(&saved[sig])) == 0
-	}
-	return func() {
-		for sig := int32(1); sig <= last; sig++ {
-			var now action
-			if !known[sig] || l.sigaction(sig, nil, unsafe.Pointer(&now)) != 0 || slices.Equal(now[:], saved[sig][:]) {
-				continue
-			}
-			l.sigaction(sig, unsafe.Pointer(&saved[sig]), nil)
-		}
-	}
 }
