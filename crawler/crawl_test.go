@@ -96,7 +96,10 @@ type memorySink struct {
 	failAfter    int
 }
 
-func (s *memorySink) BeginCrawl(_ context.Context, c observation.Crawl) error { s.begun = c; return nil }
+func (s *memorySink) BeginCrawl(_ context.Context, c observation.Crawl) error {
+	s.begun = c
+	return nil
+}
 func (s *memorySink) EndCrawl(ctx context.Context, c observation.Crawl) error {
 	s.ended = c
 	return ctx.Err()

@@ -11,7 +11,7 @@ import (
 func TestCrawlIDsSortByTimeAndRoundTrip(t *testing.T) {
 	early := time.UnixMilli(1_700_000_000_123)
 	a, b := NewCrawlID(early), NewCrawlID(early.Add(time.Millisecond))
-	if !(a.String() < b.String()) {
+	if a.String() >= b.String() {
 		t.Errorf("%s does not sort before %s", a, b)
 	}
 	if a.String()[14] != '7' || !strings.ContainsRune("89ab", rune(a.String()[19])) {
