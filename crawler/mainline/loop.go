@@ -21,6 +21,7 @@ const (
 	firstWindow = 256
 	leastWindow = 64
 	crowdedAt   = receiveBuffer / 16 // bytes that wait to be read, from which the window grows no more
+	patience    = 64                 // visits put off again in one tick before the rest must wait for the next: the pace is full
 	none        = -1
 )
 
@@ -56,6 +57,7 @@ type loop struct {
 
 	dropped uint64 // as the kernel counted at the last look
 	scans   int    // searches by address left in this tick
+	putOff  int    // visits that were put off in this tick
 	message krpc.Message
 	in      [krpc.MaxPacket]byte
 	out     []byte
@@ -168,7 +170,7 @@ func (l *loop) housekeep(ctx context.Context) {
 	for l.oldest != none && l.visits[l.oldest].sentAt+wait <= l.now {
 		l.silent(l.oldest)
 	}
-	for {
+	for l.putOff = 0; l.putOff < patience; {
 		i, ok := l.waiting.pop(l.now)
 		if !ok {
 			break

@@ -54,6 +54,7 @@ func (l *loop) send(i int32) {
 
 // later puts a visit off.
 func (l *loop) later(i int32, wait time.Duration) {
+	l.putOff++
 	l.visits[i].waiting = true
 	l.waiting.push(l.now+wait, i)
 }

@@ -1,0 +1,110 @@
+package mainline
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"canopy/crawler/mainline/krpc"
+	"canopy/crawler/observation"
+)
+
+// recorder is a socket that keeps the last query.
+type recorder struct {
+	packetConn
+	last []byte
+	to   netip.AddrPort
+}
+
+func (r *recorder) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	r.last, r.to = append(r.last[:0], b...), to
+	return len(b), nil
+}
+
+// testLoop is a loop that visits one peer, without a network.
+func testLoop(tb testing.TB, m mode) (*loop, *recorder, Peer) {
+	tb.Helper()
+	w, err := New(Config{Allow: func(a netip.AddrPort) bool { return !a.Addr().IsPrivate() }, Slots: 4})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	r := new(recorder)
+	s := &socket{packetConn: r, local: netip.MustParseAddrPort("192.0.2.1:6881")}
+	l := newLoop(w, s, newSelf(w.id, []*socket{s}), krpc.WantNodes, m, nil, nil)
+	l.began = time.Now()
+	p := NewPeer(idOf(1), netip.MustParseAddrPort("198.51.100.7:6881"))
+	l.pending = []Peer{p}
+	l.fill()
+	return l, r, p
+}
+
+// FuzzReply gives a visit whatever bytes as replies to its queries, with the
+// right transaction where they are a message at all. The visit must end once,
+// and what it reports must keep to the rules.
+func FuzzReply(f *testing.F) {
+	id := idOf(1)
+	near := krpc.AppendNode(nil, krpc.Node{ID: idOf(2), Addr: netip.MustParseAddrPort("198.51.100.8:6881")})
+	a := krpc.Answer{ID: id, Version: []byte("LT\x02\x08"), Nodes: near, Nodes6: []byte{}, IP: netip.MustParseAddrPort("192.0.2.1:6881")}
+	f.Add(a.Append(nil, []byte("tttt")), true)
+	other := krpc.Answer{ID: idOf(3)}
+	f.Add(other.Append(nil, []byte("tttt")), false)
+	f.Add(krpc.AppendError(nil, []byte("tttt"), nil, 202, "busy"), true)
+	f.Add([]byte("d1:rd2:id20:"+string(id[:])+"5:nodes27:"+string(near)+"xe1:t4:tttt1:y1:re"), true)
+	f.Add([]byte("d1:rde1:t4:tttt1:y1:re"), false)
+	f.Add([]byte("not bencode"), true)
+	f.Fuzz(func(t *testing.T, packet []byte, tables bool) {
+		m := modeSurvey
+		if tables {
+			m = modeTables
+		}
+		l, r, p := testLoop(t, m)
+		for rounds := 0; l.active > 0 && rounds < 2*maxQueries; rounds++ {
+			l.packet(patched(t, packet, r.last), p.Addr())
+			if l.active > 0 && !l.visits[0].asked {
+				t.Fatal("the visit neither asks nor waits nor is over")
+			}
+			if l.active > 0 && l.oldest != none && l.underway == 1 && l.visits[0].garbled {
+				l.silent(l.oldest)
+			}
+		}
+		if l.active == 0 {
+			check(t, l, p)
+		}
+	})
+}
+
+// patched puts the transaction of the query into a reply.
+func patched(t *testing.T, packet, query []byte) []byte {
+	var asked, m krpc.Message
+	if err := krpc.Decode(query, &asked); err != nil || asked.Bad != 0 {
+		t.Fatalf("query %q: %v", query, err)
+	}
+	packet = append([]byte(nil), packet...)
+	if krpc.Decode(packet, &m) == nil && len(m.TID) == 4 {
+		copy(m.TID, asked.TID)
+	}
+	return packet
+}
+
+func check(t *testing.T, l *loop, p Peer) {
+	if len(l.batch) != 1 || l.underway != 0 || l.oldest != none || l.newest != none || l.free.size != len(l.visits) {
+		t.Fatalf("%d results, %d queries under way, %d free slots", len(l.batch), l.underway, l.free.size)
+	}
+	r := l.batch[0]
+	if r.Peer != p || r.Visit.Queries == 0 || r.Visit.Queries > maxQueries*maxSends || int(r.Visit.Neighbours) != len(r.Neighbours) {
+		t.Errorf("%+v", r)
+	}
+	for _, s := range append([]string{r.Visit.Agent, r.Visit.Detail}, r.Visit.Protocols...) {
+		if observation.Text(s) != s {
+			t.Errorf("%q is not safe to show", s)
+		}
+	}
+	seen := map[Peer]bool{}
+	for _, n := range r.Neighbours {
+		a := n.Addr()
+		if n == p || n.ID == l.self.id || a.Port() == 0 || a.Addr().IsPrivate() || a == l.sock.local || seen[n] {
+			t.Errorf("neighbour %v", n)
+		}
+		seen[n] = true
+	}
+}
