@@ -32,6 +32,7 @@ func TestContract(t *testing.T) {
 				{"Reconcile", testReconcile},
 				{"CancelledContext", testCancelledContext},
 				{"ConcurrentWriters", testConcurrentWriters},
+				{"Outage", testOutage},
 				{"NoTables", testNoTables},
 				{"NewerSchema", testNewerSchema},
 				{"MigrateEveryPast", testMigrateEveryPast},
@@ -331,6 +332,46 @@ func testCancelledContext(t *testing.T, url string) {
 	if err := s.EndCrawl(cancelled, c); !errors.Is(err, context.Canceled) {
 		t.Errorf("EndCrawl with a cancelled context: %v", err)
 	}
+}
+
+// testOutage takes the table away for a while: writers are told once memory is
+// full, and what was accepted arrives when the table is back.
+func testOutage(t *testing.T, url string) {
+	ctx := context.Background()
+	s := migrated(t, url, Options{BatchRows: 100, MaxPending: 1000, FlushEvery: time.Millisecond})
+	c := newCrawl("mainline")
+	if err := s.BeginCrawl(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.conn.Exec(ctx, "RENAME TABLE visits_log TO away"); err != nil {
+		t.Fatal(err)
+	}
+	accepted := 0
+	var err error
+	for err == nil && accepted < 5000 {
+		if err = s.Visits(ctx, numbered(c, accepted, 100)); err == nil {
+			accepted += 100
+		}
+	}
+	if err == nil || accepted != 1000 {
+		t.Errorf("with no table %d rows were accepted, then: %v; want 1000 and the store's error", accepted, err)
+	}
+	if err := s.EndCrawl(ctx, c); err == nil {
+		t.Error("EndCrawl succeeds without a table")
+	}
+	if err := s.conn.Exec(ctx, "RENAME TABLE away TO visits_log"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Visits(ctx, numbered(c, accepted, 100)); err != nil { // what was refused is given again
+		t.Fatal(err)
+	}
+	if err := s.EndCrawl(ctx, c); err != nil {
+		t.Error(err)
+	}
+	wantRows(t, s, "SELECT count(), max(number) FROM visits", "1100 1099")
 }
 
 func testConcurrentWriters(t *testing.T, url string) {
