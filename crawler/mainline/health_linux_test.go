@@ -12,6 +12,8 @@ import (
 	"canopy/crawler/observation"
 )
 
+const maxAsked = 1000 // more queries than one visit sends
+
 // session is a walk whose targets are given one at a time.
 type session struct {
 	t       *testing.T
@@ -43,10 +45,13 @@ func good(r *responder, m *krpc.Message, _ netip.AddrPort) [][]byte { return [][
 // TestLateRepliesAreOurs: a reply after its time-out says that we gave up too
 // early.
 func TestLateRepliesAreOurs(t *testing.T) {
-	var late []byte
-	var from netip.AddrPort
-	slow := respond(t, "127.4.0.1:0", idOf(1), func(r *responder, m *krpc.Message, to netip.AddrPort) [][]byte {
-		late, from = answer(r, m), to
+	type reply struct {
+		packet []byte
+		to     netip.AddrPort
+	}
+	held := make(chan reply, 2) // one for each time the query is sent
+	slow := respond(t, "127.4.0.1:0", idOf(1), func(r *responder, m *krpc.Message, from netip.AddrPort) [][]byte {
+		held <- reply{answer(r, m), from}
 		return nil
 	})
 	fine := respond(t, "127.4.0.2:0", idOf(2), good)
@@ -61,7 +66,8 @@ func TestLateRepliesAreOurs(t *testing.T) {
 		t.Errorf("degraded %v before anything was late: %v", degraded, notes)
 	}
 	for range 2 { // the second one is a duplicate
-		if _, err := slow.conn.WriteToUDPAddrPort(late, from); err != nil {
+		late := <-held
+		if _, err := slow.conn.WriteToUDPAddrPort(late.packet, late.to); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -75,15 +81,16 @@ func TestLateRepliesAreOurs(t *testing.T) {
 // TestDropsAreOurs: what the kernel throws away because we are slow is noticed
 // and said.
 func TestDropsAreOurs(t *testing.T) {
-	var to netip.AddrPort
+	asker := make(chan netip.AddrPort, maxAsked)
 	first := respond(t, "127.4.0.3:0", idOf(1), func(r *responder, m *krpc.Message, from netip.AddrPort) [][]byte {
-		to = from
+		asker <- from
 		return [][]byte{answer(r, m)}
 	})
 	second := respond(t, "127.4.0.4:0", idOf(2), good)
 	w := newWalker(t, local())
 	s := begin(t, w)
 	s.visit(first.peer)
+	to := <-asker
 	junk := bytes.Repeat([]byte("x"), 60000)
 	for range 1000 { // 60 MB, while nobody reads
 		if _, err := first.conn.WriteToUDPAddrPort(junk, to); err != nil {
