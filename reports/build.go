@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"canopy/analysis"
@@ -56,7 +57,8 @@ func Build(ctx context.Context, q analysis.Querier, opt Options) (*Report, error
 		Rules: opt.Rules.Version(), Attributions: opt.Attributions, Warnings: opt.Warnings,
 	}
 	for _, group := range grouped(crawls) {
-		n := newNetwork(len(r.Networks)+1, group)
+		n := newNetwork(group)
+		n.slug = r.slug(n)
 		if err := n.read(ctx, q, opt.Rules); err != nil {
 			return nil, fmt.Errorf("build report on %s: %w", legible(n.Name), err)
 		}
@@ -101,8 +103,34 @@ func grouped(crawls []reachability.Crawl) [][]reachability.Crawl {
 	return groups
 }
 
+// slug names a network in files and links: its name as far as it is safe there,
+// and a number where that is not enough to tell it from others.
+func (r *Report) slug(n *Network) string {
+	name := strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
+			return c
+		}
+		return -1
+	}, strings.ToLower(n.Name))
+	name = name[:min(len(name), 40)]
+	if name == "" {
+		name = "network"
+	}
+	if n.Synthetic() {
+		name += "-local"
+	}
+	taken := func(s string) bool {
+		return slices.ContainsFunc(r.Networks, func(m Network) bool { return m.slug == s })
+	}
+	slug := name
+	for i := 2; taken(slug); i++ {
+		slug = fmt.Sprintf("%s-%d", name, i)
+	}
+	return slug
+}
+
 // newNetwork describes a network as its latest crawl does.
-func newNetwork(number int, crawls []reachability.Crawl) *Network {
+func newNetwork(crawls []reachability.Crawl) *Network {
 	last := crawls[len(crawls)-1]
 	var settings struct {
 		Network struct {
@@ -112,7 +140,7 @@ func newNetwork(number int, crawls []reachability.Crawl) *Network {
 	}
 	_ = json.Unmarshal([]byte(last.Settings), &settings) // a crawl without a description still has its name
 	n := &Network{
-		number: number, Name: last.Network, Scope: last.Scope, Crawls: crawls,
+		Name: last.Network, Scope: last.Scope, Crawls: crawls,
 		Title: named(settings.Network.Title, named(last.Network, "a network without a name")), Identity: settings.Network.Identity,
 	}
 	var short, degraded int

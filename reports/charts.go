@@ -87,7 +87,7 @@ func (n *Network) frame(name, title, caption string) figure.Frame {
 	if n.Synthetic() {
 		about += " (synthetic demo data)"
 	}
-	f := figure.Frame{Name: n.id() + "-" + name, Title: title, Caption: about + ". " + caption, Alt: title + ". The numbers are in the table beside it."}
+	f := figure.Frame{Name: n.slug + "-" + name, Title: title, Caption: about + ". " + caption, Alt: title + ". The numbers are in the table beside it."}
 	if n.Synthetic() {
 		f.Banner = banner
 	}
@@ -96,21 +96,6 @@ func (n *Network) frame(name, title, caption string) figure.Frame {
 
 // Synthetic says whether the network is a local one.
 func (n *Network) Synthetic() bool { return n.Scope == "local" }
-
-// id is unique among the networks of a report and safe as a file name.
-func (n *Network) id() string {
-	id := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
-			return r
-		}
-		return -1
-	}, strings.ToLower(n.Name))
-	id = id[:min(len(id), 40)]
-	if n.Synthetic() {
-		id += "-local"
-	}
-	return fmt.Sprintf("%s-%d", id, n.number)
-}
 
 func (n *Network) shareCaption(more string) string {
 	first, last := n.period()

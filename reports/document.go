@@ -19,10 +19,10 @@ func (r *Report) document(drawn []map[string]figure.Figure) page.Document {
 	}
 	for i := range r.Networks {
 		n := &r.Networks[i]
-		d.Headlines = append(d.Headlines, page.Headline{Subject: legible(n.Title), Sentence: n.headline(), Detail: n.headlineDetail(), Target: n.id()})
+		d.Headlines = append(d.Headlines, page.Headline{Subject: legible(n.Title), Sentence: n.headline(), Detail: n.headlineDetail(), Target: n.slug})
 		d.Sections = append(d.Sections, n.section(drawn[i]))
 	}
-	d.Sections = append(d.Sections, blind(), methods(), r.sources())
+	d.Sections = append(d.Sections, blind(), r.methods(), r.sources())
 	return d
 }
 
@@ -55,14 +55,14 @@ func blind() page.Section {
 }
 
 // methods says how each number is made.
-func methods() page.Section {
+func (r *Report) methods() page.Section {
 	return page.Section{ID: "methods", Heading: "Methods", Blocks: []page.Block{{Terms: []page.Term{
 		{Name: "What is counted", Meaning: "Every share is in the cell “" + Cell + "”: each whole crawl is a snapshot, the share is taken within it, and the mean over crawls is published. " +
 			"Other ways to count give other numbers from the same crawls, so figures compare only within one cell. Crawls that were cut short are left out, because they hold whoever was met first; degraded ones are in, and marked."},
 		{Name: "Shares", Meaning: sentence(shares.Method) + ". The share is p = mean over crawls t of (count in class / N of t). A peer weighs a = sum of 1/N over the crawls that reached it; " +
 			"variance over peers = sum of ((y − p) a)² / T², with y = 1 for a peer of the class and T crawls; variance between crawls = sample variance of the crawls’ shares / T. " +
 			"The effective sample size is p(1 − p) over the sum of both; at 0 or 1 it is the mean number of peers of a crawl."},
-		{Name: "Who runs it", Meaning: "Each peer is judged by a sum of log-odds of named evidence, from rules that carry a version; “canopy explain” shows them for a peer. " +
+		{Name: "Who runs it", Meaning: "Each peer is judged by a sum of log-odds of named evidence, from rules of version “" + legible(r.Rules) + "”; “canopy explain” shows them for a peer. " +
 			"Bound by " + shares.BoundMethod + ": lower = decided for the kind / all, upper = (decided + undecided) / all. “Likeliest” counts each undecided peer with its likeliest kind and is no more than that."},
 		{Name: "On whose land", Meaning: "Hosting class, AS organisation and country of the address that answered, by the data sets named below, frozen when the peer was visited."},
 		{Name: "Concentration", Meaning: "HHI = sum of squared shares; effective numbers 1/HHI and exp(entropy); Nakamoto set = the fewest holders that together exceed a threshold. Intervals: " + concentration.Method + "."},

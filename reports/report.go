@@ -35,7 +35,7 @@ type Report struct {
 type Network struct {
 	Name     string `json:"name"`  // in the record
 	Title    string `json:"title"` // for people
-	number   int    // among the networks of the report
+	slug     string // in file names and links, unique in the report
 	Identity string `json:"identity,omitempty"` // what makes one peer
 	Scope    string `json:"scope"`              // global, or local for a synthetic network
 

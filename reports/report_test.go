@@ -160,7 +160,7 @@ func TestScopesStandApart(t *testing.T) {
 	crawls[1].scope = observation.ScopeLocal
 	write(t, s, alpha, crawls, population("alpha"))
 	r := build(t, s.DB())
-	if len(r.Networks) != 2 || len(r.Networks[0].Used) != 1 || r.Networks[0].Scope == r.Networks[1].Scope || r.Networks[0].id() == r.Networks[1].id() {
+	if len(r.Networks) != 2 || len(r.Networks[0].Used) != 1 || r.Networks[0].Scope == r.Networks[1].Scope || r.Networks[0].slug == r.Networks[1].slug {
 		t.Errorf("networks: %+v", r.Networks)
 	}
 }

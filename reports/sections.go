@@ -14,7 +14,7 @@ import (
 // section tells all that is known of one network.
 func (n *Network) section(figures map[string]figure.Figure) page.Section {
 	v := view{Network: n, figures: figures}
-	s := page.Section{ID: n.id(), Heading: legible(n.Title)}
+	s := page.Section{ID: n.slug, Heading: legible(n.Title)}
 	if n.Synthetic() {
 		s.Blocks = append(s.Blocks, page.Block{Notice: banner + "."})
 	}
@@ -34,7 +34,7 @@ type view struct {
 }
 
 func (v view) part(name, heading string, blocks ...[]page.Block) page.Section {
-	s := page.Section{ID: v.id() + "-" + name, Heading: heading}
+	s := page.Section{ID: v.slug + "-" + name, Heading: heading}
 	for _, b := range blocks {
 		s.Blocks = append(s.Blocks, b...)
 	}

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func openStore(t *testing.T) *store.Store {
+func openStore(t testing.TB) *store.Store {
 	t.Helper()
 	s, err := store.Open(t.Context(), fmt.Sprintf("chdb:%s?database=test%d", engineDir, databases.Add(1)), store.Options{})
 	if errors.Is(err, chdb.ErrNoLibrary) && os.Getenv("CI") == "" {
@@ -110,7 +110,7 @@ func write(t *testing.T, s *store.Store, network observation.Network, crawls []p
 	must(t, s.Flush(t.Context()))
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

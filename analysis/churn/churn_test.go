@@ -2,6 +2,7 @@ package churn
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
@@ -73,5 +74,13 @@ func TestWhatCannotBeCounted(t *testing.T) {
 		if _, err := Compute(c.starts, c.presences); err == nil {
 			t.Errorf("%s: computed", name)
 		}
+	}
+}
+
+func TestPatternOverManyCrawls(t *testing.T) {
+	got := pattern([]uint64{1, 1 << 1}, []uint64{3, 1<<1 | 1}, 66)
+	want := "21" + strings.Repeat("0", 62) + "12"
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
