@@ -119,6 +119,10 @@ func TestRecordJudgesAPlannedNetwork(t *testing.T) {
 		plan = append(plan, planned{id: fmt.Sprintf("fleet%d", i), address: fmt.Sprintf("10.2.0.%d:4001", i+1), agent: "fleet/1",
 			organisation: "Example Cloud", asn: 64502, hosting: observation.HostingHosting, up: both})
 	}
+	for i := range 3 { // the rest of the fleet stands in the next /24
+		plan = append(plan, planned{id: fmt.Sprintf("rest%d", i), address: fmt.Sprintf("10.2.1.%d:4001", i+1), agent: "fleet/1",
+			organisation: "Example Cloud", asn: 64502, hosting: observation.HostingHosting, up: both})
+	}
 	plan = append(plan,
 		planned{id: "hobby", address: "10.2.9.1:4001", agent: "kubo/0.39.0/desktop", organisation: "Example Cloud", asn: 64502, hosting: observation.HostingHosting, up: both},
 		planned{id: "server", address: "[2001:db8::1]:4001", agent: "kubo/0.39.0", organisation: "Example Cloud", asn: 64502, hosting: observation.HostingHosting, up: []int{1}},
@@ -135,7 +139,7 @@ func TestRecordJudgesAPlannedNetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n0, n1 := 40.0, 39.0
+	n0, n1 := 43.0, 42.0
 	if d := cmp.Diff([]int{int(n0), int(n1)}, c.Totals); d != "" {
 		t.Errorf("reachable peers: -want +got\n%s", d)
 	}
@@ -150,6 +154,7 @@ func TestRecordJudgesAPlannedNetwork(t *testing.T) {
 	}
 	want := []judged{
 		{"hosting", "Example Cloud", Commercial, "Example Cloud", 30, []int{30, 30}, 30 * a, 30 * a * a},
+		{"hosting", "Example Cloud", Commercial, "Example Cloud", 3, []int{3, 3}, 3 * a, 3 * a * a},
 		{"residential", "Example Telecom", Community, "", 6, []int{6, 4}, 4*a + 2/n0, 4*a*a + 2/n0/n0},
 		{"residential", "Example Telecom", Community, "", 1, []int{1, 1}, a, a * a},
 		{"hosting", "Example Cloud", Community, "", 1, []int{1, 1}, a, a * a},

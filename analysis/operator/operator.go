@@ -46,6 +46,8 @@ type Traits struct {
 	Address       netip.Addr
 	Siblings      int // peers of the same agent in the same /24 or /56, itself included; 0 when not known
 	Neighbourhood int // peers in the same /24 or /56, itself included; 0 when not known
+	AgentHere     int // peers of the same agent in the same AS, itself included; 0 when not known
+	AgentAnywhere int // peers of the same agent in the network, itself included; 0 when not known
 }
 
 // Evidence is one reason for a verdict.

@@ -45,6 +45,8 @@ type condition struct {
 	MinSiblings   int      `yaml:"min_siblings"`
 	MaxSiblings   int      `yaml:"max_siblings"`
 	SiblingsShare float64  `yaml:"min_siblings_share"` // of the neighbourhood
+	MinAgentHere  int      `yaml:"min_agent_here"`
+	AgentShare    float64  `yaml:"min_agent_share"` // of the agent's peers anywhere
 }
 
 // rulesFile is the form of rules.yaml.
@@ -146,6 +148,8 @@ func (r *Rules) takeRules(f rulesFile, raw []byte) error {
 			why = "reason or source is missing"
 		case in.When.empty():
 			why = "when is empty, so it would claim everybody"
+		case !in.When.sound():
+			why = "when holds a negative number, or a share that is not between 0 and 1"
 		}
 		if why != "" {
 			return fmt.Errorf("%srule %d %q: %s", at(raw, fmt.Sprintf("$.rules[%d]", i)), i+1, in.Name, why)
@@ -161,7 +165,14 @@ func (r *Rules) takeRules(f rulesFile, raw []byte) error {
 func sound(w float64) bool { return !math.IsNaN(w) && math.Abs(w) <= 10 }
 
 func (c condition) empty() bool {
-	return len(c.Hosting) == 0 && len(c.Agents) == 0 && c.MinSiblings == 0 && c.MaxSiblings == 0 && c.SiblingsShare == 0
+	return len(c.Hosting) == 0 && len(c.Agents) == 0 && c.MinSiblings == 0 && c.MaxSiblings == 0 && c.SiblingsShare == 0 &&
+		c.MinAgentHere == 0 && c.AgentShare == 0
+}
+
+// sound says whether every number of the condition can be met.
+func (c condition) sound() bool {
+	share := func(s float64) bool { return s >= 0 && s <= 1 } // false for NaN
+	return c.MinSiblings >= 0 && c.MaxSiblings >= 0 && c.MinAgentHere >= 0 && share(c.SiblingsShare) && share(c.AgentShare)
 }
 
 // holds says whether a peer meets the condition. What is not known of the peer
@@ -180,7 +191,16 @@ func (c condition) holds(t Traits) bool {
 	case c.SiblingsShare > 0 && float64(t.Siblings) < c.SiblingsShare*float64(max(1, t.Neighbourhood)):
 		return false
 	}
-	return true
+	return c.agentHolds(t)
+}
+
+// agentHolds checks where else the agent is met. A peer that names no agent, or
+// whose AS is not known, shares nothing with others like it.
+func (c condition) agentHolds(t Traits) bool {
+	if c.MinAgentHere == 0 && c.AgentShare == 0 {
+		return true
+	}
+	return t.Agent != "" && t.ASN != 0 && t.AgentHere >= c.MinAgentHere && float64(t.AgentHere) >= c.AgentShare*float64(t.AgentAnywhere)
 }
 
 func matchAny(patterns []string, s string) bool {
