@@ -3,6 +3,7 @@ package mainline
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"strconv"
@@ -28,6 +29,10 @@ type Config struct {
 	// Pacer is asked before every query; nil means no limit.
 	Pacer Pacer
 
+	// MaxPerAddress is how many visits one walk pays to one address, whatever
+	// the ports and IDs: what comes on top is not contacted. Default 1024.
+	MaxPerAddress int
+
 	Slots      int           // visits under way at once on each socket; default 4096, at most 65536
 	MinTimeout time.Duration // bounds of the adaptive time-out, default 1 s and 5 s
 	MaxTimeout time.Duration
@@ -47,6 +52,10 @@ func (c Config) withDefaults() Config {
 		c.Slots = defaultSlots
 	}
 	c.Slots = min(c.Slots, maxSlots)
+	if c.MaxPerAddress <= 0 {
+		c.MaxPerAddress = 1024
+	}
+	c.MaxPerAddress = min(c.MaxPerAddress, math.MaxUint16)
 	if c.MinTimeout <= 0 {
 		c.MinTimeout = time.Second
 	}

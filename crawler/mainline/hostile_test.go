@@ -192,12 +192,51 @@ func TestInventedNeighbours(t *testing.T) {
 	}
 }
 
+// TestVictim: a liar that names one address under ever new IDs can't aim more
+// than a bounded number of queries at it, and the walk goes on and ends.
+func TestVictim(t *testing.T) {
+	victim := respond(t, "127.2.0.8:0", idOf(1), func(*responder, *krpc.Message, netip.AddrPort) [][]byte { return nil })
+	honest := respond(t, "127.2.0.9:0", idOf(2), func(r *responder, m *krpc.Message, _ netip.AddrPort) [][]byte {
+		return [][]byte{answer(r, m)}
+	})
+	n := 100
+	liar := respond(t, "127.2.0.10:0", idOf(3), func(r *responder, m *krpc.Message, _ netip.AddrPort) [][]byte {
+		nodes := []krpc.Node{{ID: honest.peer.ID, Addr: honest.peer.Addr()}}
+		for range 50 {
+			n++
+			nodes = append(nodes, krpc.Node{ID: idOf(n), Addr: netip.AddrPortFrom(victim.peer.Addr().Addr(), uint16(1024+n))})
+		}
+		nodes = append(nodes, krpc.Node{ID: idOf(n), Addr: victim.peer.Addr()})
+		return [][]byte{answer(r, m, nodes...)}
+	})
+	pacer := &countingPacer{period: time.Millisecond, next: map[netip.Addr]time.Time{}, total: map[netip.Addr]int{}}
+	cfg := local()
+	cfg.Pacer, cfg.MaxPerAddress = pacer, 40
+	seen := visit(t.Context(), t, newWalker(t, cfg), true, liar.peer)
+	if got := pacer.total[victim.peer.Addr().Addr()]; got == 0 || got > 2*cfg.MaxPerAddress {
+		t.Errorf("the victim got %d queries", got)
+	}
+	if v := seen[honest.peer].Visit; v.Outcome != observation.Answered {
+		t.Errorf("the honest node: %+v", v)
+	}
+	refused := 0
+	for _, r := range seen {
+		if r.Visit.Outcome == observation.NoAddress {
+			refused++
+		}
+	}
+	if len(seen) < 1000 || refused != len(seen)-cfg.MaxPerAddress-2 {
+		t.Errorf("%d of %d peers were refused", refused, len(seen))
+	}
+}
+
 // countingPacer lets each address have one query per period.
 type countingPacer struct {
 	period time.Duration
 
 	mu    sync.Mutex
 	next  map[netip.Addr]time.Time
+	total map[netip.Addr]int
 	taken int
 	early int // asked again before it was time
 }
@@ -211,6 +250,7 @@ func (p *countingPacer) Take(addr netip.Addr, now time.Time) time.Duration {
 	}
 	p.next[addr] = now.Add(p.period)
 	p.taken++
+	p.total[addr]++
 	return 0
 }
 
@@ -225,7 +265,7 @@ func TestPacing(t *testing.T) {
 		all, peers = append(all, r), append(peers, r.peer)
 	}
 	other := respond(t, "127.2.0.5:0", idOf(99), reply)
-	pacer := &countingPacer{period: 2 * time.Millisecond, next: map[netip.Addr]time.Time{}}
+	pacer := &countingPacer{period: 2 * time.Millisecond, next: map[netip.Addr]time.Time{}, total: map[netip.Addr]int{}}
 	cfg := local()
 	cfg.Pacer = pacer
 	seen := visit(t.Context(), t, newWalker(t, cfg), false, append(peers, other.peer)...)

@@ -39,7 +39,7 @@ type loop struct {
 	began   time.Time
 	now     time.Duration // since began
 	outside [families]netip.AddrPort
-	ask     krpc.Ask
+	query   krpc.Ask
 
 	visits   []visit
 	free     slots
@@ -47,9 +47,11 @@ type loop struct {
 	oldest   int32 // visits with a query under way, in the order of sending
 	newest   int32
 	underway int
-	window   int  // most queries under way at once; see grow and look
-	crowded  bool // replies wait to be read: more queries would only queue up
-	waiting  timers
+	window   int           // most queries under way at once; see grow and look
+	crowded  bool          // replies wait to be read: more queries would only queue up
+	waiting  agenda[int32] // visits whose next query was put off
+	parked   agenda[Peer]  // peers whose visit was
+	crowds   []crowd
 	rtt      rtt
 	pending  []Peer // targets without a slot
 	batch    []observation.Result[Peer]
@@ -66,10 +68,10 @@ type loop struct {
 func newLoop(w *Walker, s *socket, me *self, want krpc.Want, m mode, targets <-chan []Peer, results chan<- []observation.Result[Peer]) *loop {
 	l := &loop{
 		cfg: &w.cfg, counts: &w.counts, log: w.cfg.Logger, sock: s, self: me, mode: m, targets: targets, results: results,
-		ask:    krpc.Ask{ID: w.id, Version: w.cfg.Version, ReadOnly: true, Want: want},
+		query:  krpc.Ask{ID: w.id, Version: w.cfg.Version, ReadOnly: true, Want: want},
 		visits: make([]visit, w.cfg.Slots), oldest: none, newest: none,
 		window: min(firstWindow, w.cfg.Slots), rtt: rtt{low: w.cfg.MinTimeout, high: w.cfg.MaxTimeout},
-		out: make([]byte, 0, 512),
+		crowds: make([]crowd, crowdCells), out: make([]byte, 0, 512),
 	}
 	var random [2]byte
 	for i := range l.visits {
@@ -99,7 +101,7 @@ func (l *loop) run(ctx context.Context) error {
 			}
 		}
 		l.fill()
-		if l.active == 0 {
+		if l.active == 0 && len(l.parked) == 0 {
 			if more := l.idle(ctx); !more {
 				return nil
 			}
@@ -128,36 +130,6 @@ func (l *loop) idle(ctx context.Context) bool {
 		return true
 	case <-ctx.Done():
 		l.farewell()
-		return false
-	}
-}
-
-// fill begins visits while there is room.
-func (l *loop) fill() {
-	for l.underway < l.window && !l.free.empty() {
-		if len(l.pending) == 0 && !l.pull() {
-			return
-		}
-		p := l.pending[0]
-		l.pending = l.pending[1:]
-		i := l.free.take()
-		l.visits[i].begin(p, l.mode, randomID)
-		l.active++
-		l.send(i)
-	}
-}
-
-// pull takes targets if there are any.
-func (l *loop) pull() bool {
-	select {
-	case batch, ok := <-l.targets:
-		if !ok {
-			l.targets = nil
-			return false
-		}
-		l.pending = batch
-		return len(batch) > 0
-	default:
 		return false
 	}
 }
@@ -250,6 +222,7 @@ func (l *loop) finish(i int32, outcome observation.Outcome, detail string) {
 	l.batch = append(l.batch, v.result(outcome, detail, &l.names))
 	l.free.put(i)
 	l.active--
+	l.crowds[cell(v.peer.addr, crowdCells)].inside--
 	if len(l.batch) >= sendBatch {
 		l.flush(context.Background(), false)
 	}

@@ -12,7 +12,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"sync"
 
 	"canopy/crawler/mainline/krpc"
@@ -85,81 +84,11 @@ func (w *Walker) walk(ctx context.Context, m mode, targets <-chan []Peer, result
 			}
 		})
 	}
-	w.dispatch(ctx, targets, feeds, results)
+	d := dispatcher{cfg: &w.cfg, feeds: feeds, seen: newCensus(w.cfg.MaxPerAddress), results: results}
+	d.run(ctx, targets)
 	wg.Wait()
 	if broken := (*socketError)(nil); errors.As(context.Cause(ctx), &broken) {
 		return broken
 	}
 	return nil // done, or told to stop
-}
-
-// dispatch hands targets to the sockets of their family until there are no
-// more. A peer that no socket may reach gets its result here.
-func (w *Walker) dispatch(ctx context.Context, targets <-chan []Peer, feeds [families]chan []Peer, results chan<- []observation.Result[Peer]) {
-	defer func() {
-		for _, f := range feeds {
-			if f != nil {
-				close(f)
-			}
-		}
-	}()
-	var queue [families][]Peer
-	for targets != nil || len(queue[ipv4])+len(queue[ipv6]) > 0 {
-		var out [families]chan []Peer
-		var head [families][]Peer
-		for f := range families {
-			if n := min(len(queue[f]), feedBatch); n > 0 {
-				out[f], head[f] = feeds[f], queue[f][:n:n]
-			}
-		}
-		in := targets
-		if len(queue[ipv4])+len(queue[ipv6]) > w.cfg.Slots {
-			in = nil // the slots are full; the rest waits in the frontier
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case batch, ok := <-in:
-			if !ok {
-				targets = nil
-				continue
-			}
-			if !w.sort(ctx, batch, feeds, &queue, results) {
-				return
-			}
-		case out[ipv4] <- head[ipv4]:
-			queue[ipv4] = queue[ipv4][len(head[ipv4]):]
-		case out[ipv6] <- head[ipv6]:
-			queue[ipv6] = queue[ipv6][len(head[ipv6]):]
-		}
-	}
-}
-
-// feedBatch is how many targets a socket takes at once: few, so that sockets
-// of one family share the work.
-const feedBatch = 64
-
-// sort queues a batch by family. It reports false when ctx ended.
-func (w *Walker) sort(ctx context.Context, batch []Peer, feeds [families]chan []Peer, queue *[families][]Peer, results chan<- []observation.Result[Peer]) bool {
-	var refused []observation.Result[Peer]
-	for _, p := range batch {
-		f := p.family()
-		switch {
-		case feeds[f] == nil:
-			refused = append(refused, notContacted(p, fmt.Sprintf("no local %s address to ask from", f)))
-		case !w.cfg.Allow(p.Addr()) || p.port == 0:
-			refused = append(refused, notContacted(p, "address may not be contacted"))
-		default:
-			queue[f] = append(queue[f], p)
-		}
-	}
-	if refused == nil {
-		return true
-	}
-	select {
-	case results <- refused:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

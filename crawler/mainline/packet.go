@@ -17,17 +17,18 @@ const slotBits = 16
 
 // send asks visit i its next question, or puts it off until it is its turn.
 func (l *loop) send(i int32) {
-	v := &l.visits[i]
 	if l.underway >= l.window {
 		l.later(i, tick)
-		return
+	} else if wait := l.leave(l.visits[i].addr.Addr()); wait > 0 {
+		l.later(i, wait)
+	} else {
+		l.ask(i)
 	}
-	if l.cfg.Pacer != nil {
-		if wait := l.cfg.Pacer.Take(v.addr.Addr(), l.began.Add(l.now)); wait > 0 {
-			l.later(i, wait)
-			return
-		}
-	}
+}
+
+// ask sends the question that visit i is at.
+func (l *loop) ask(i int32) {
+	v := &l.visits[i]
 	if v.sends == 0 {
 		v.generation++
 	}
@@ -38,7 +39,7 @@ func (l *loop) send(i int32) {
 	v.queries++
 	tid := binary.BigEndian.AppendUint16(make([]byte, 0, 4), uint16(i))
 	tid = binary.BigEndian.AppendUint16(tid, v.generation)
-	l.out = l.ask.AppendFindNode(l.out[:0], tid, &v.plan.target)
+	l.out = l.query.AppendFindNode(l.out[:0], tid, &v.plan.target)
 	_, err := l.sock.WriteToUDPAddrPort(l.out, v.addr)
 	for range 3 { // on Linux the error may be an earlier packet's, from the error queue
 		if err == nil || !l.drainErrors() {

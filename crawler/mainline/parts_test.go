@@ -109,25 +109,25 @@ func TestTimeoutFollowsRoundTrips(t *testing.T) {
 	}
 }
 
-func TestTimersAreInOrder(t *testing.T) {
-	var h timers
+func TestAgendaIsInOrder(t *testing.T) {
+	var h agenda[int]
 	var want []time.Duration
 	for i := range 500 {
 		at := time.Duration(i * 7919 % 503)
-		h.push(at, int32(at))
+		h.push(at, int(at))
 		want = append(want, at)
 	}
 	slices.Sort(want)
 	if _, ok := h.pop(-1); ok {
-		t.Error("a timer fired before it was due")
+		t.Error("something came before it was due")
 	}
 	for _, at := range want {
-		if slot, ok := h.pop(1000); !ok || time.Duration(slot) != at {
-			t.Fatalf("slot %d, want %d", slot, at)
+		if got, ok := h.pop(1000); !ok || time.Duration(got) != at {
+			t.Fatalf("%d, want %d", got, at)
 		}
 	}
 	if _, ok := h.pop(1000); ok {
-		t.Error("a timer too many")
+		t.Error("something came twice")
 	}
 }
 

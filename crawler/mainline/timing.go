@@ -36,16 +36,16 @@ func (r *rtt) timeout() time.Duration {
 	return min(max(wait, r.low), r.high)
 }
 
-// timers holds visits that wait for their turn: a binary heap by time.
-type timers []timer
+// agenda holds what waits for a time: a binary heap, earliest first.
+type agenda[T any] []appointment[T]
 
-type timer struct {
+type appointment[T any] struct {
 	at   time.Duration // since the walk began
-	slot int32
+	what T
 }
 
-func (t *timers) push(at time.Duration, slot int32) {
-	h := append(*t, timer{at, slot})
+func (a *agenda[T]) push(at time.Duration, what T) {
+	h := append(*a, appointment[T]{at, what})
 	for i := len(h) - 1; i > 0; {
 		up := (i - 1) / 2
 		if h[up].at <= h[i].at {
@@ -54,16 +54,16 @@ func (t *timers) push(at time.Duration, slot int32) {
 		h[up], h[i] = h[i], h[up]
 		i = up
 	}
-	*t = h
+	*a = h
 }
 
-// pop takes out the earliest timer that is due.
-func (t *timers) pop(now time.Duration) (slot int32, ok bool) {
-	h := *t
+// pop takes out the earliest that is due.
+func (a *agenda[T]) pop(now time.Duration) (what T, ok bool) {
+	h := *a
 	if len(h) == 0 || h[0].at > now {
-		return 0, false
+		return what, false
 	}
-	slot = h[0].slot
+	what = h[0].what
 	h[0] = h[len(h)-1]
 	h = h[:len(h)-1]
 	for i := 0; ; {
@@ -79,6 +79,6 @@ func (t *timers) pop(now time.Duration) (slot int32, ok bool) {
 		h[least], h[i] = h[i], h[least]
 		i = least
 	}
-	*t = h
-	return slot, true
+	*a = h
+	return what, true
 }

@@ -1,0 +1,111 @@
+package mainline
+
+import (
+	"hash/maphash"
+	"net/netip"
+	"time"
+)
+
+// A peer that invents neighbours can name one address under endless IDs. The
+// pace protects that address, and what follows protects the walk: only a few
+// visits to one address hold slots at the same time, the others are parked,
+// the longer the more there are, and after Config.MaxPerAddress no more are
+// taken at all. Addresses are counted by their hash in tables of fixed size;
+// when two share a cell, both merely wait a little longer.
+
+const (
+	crowdCells  = 1 << 14
+	visitCells  = 1 << 20
+	maxTogether = 32 // visits to one address that hold slots at the same time
+	longestPark = 30 * time.Second
+)
+
+// crowd counts the visits to one address.
+type crowd struct{ inside, parked uint16 }
+
+// cell is where an address is counted in a table of n cells, a power of two.
+func cell(addr [16]byte, n int) int { return int(maphash.Bytes(seed, addr[:])) & (n - 1) }
+
+// fill begins visits while there is room: first those that were parked.
+func (l *loop) fill() {
+	for l.underway < l.window && !l.free.empty() && l.putOff < patience {
+		p, parked := l.parked.pop(l.now)
+		if !parked {
+			var more bool
+			if p, more = l.target(); !more {
+				return
+			}
+		}
+		c := &l.crowds[cell(p.addr, crowdCells)]
+		if parked {
+			c.parked--
+		}
+		if wait := l.admit(p, c); wait > 0 {
+			c.parked++
+			l.putOff++
+			l.parked.push(l.now+wait, p)
+			continue
+		}
+		i := l.free.take()
+		l.visits[i].begin(p, l.mode, randomID)
+		l.active++
+		c.inside++
+		l.ask(i)
+	}
+}
+
+// admit books the first query to p, or tells how long to park it.
+func (l *loop) admit(p Peer, c *crowd) time.Duration {
+	wait := 4 * tick
+	if c.inside < maxTogether {
+		wait = l.leave(p.Addr().Addr())
+	}
+	return min(wait*time.Duration(1+c.parked), longestPark)
+}
+
+// leave books one query to addr, or tells when to ask again.
+func (l *loop) leave(addr netip.Addr) time.Duration {
+	if l.cfg.Pacer == nil {
+		return 0
+	}
+	return l.cfg.Pacer.Take(addr, l.began.Add(l.now))
+}
+
+// target takes the next peer that was never looked at.
+func (l *loop) target() (Peer, bool) {
+	if len(l.pending) == 0 {
+		select {
+		case batch, ok := <-l.targets:
+			if !ok {
+				l.targets = nil
+			}
+			l.pending = batch
+		default:
+		}
+	}
+	if len(l.pending) == 0 {
+		return Peer{}, false
+	}
+	p := l.pending[0]
+	l.pending = l.pending[1:]
+	return p, true
+}
+
+// census counts visits by address over one walk.
+type census struct {
+	cells []uint16
+	most  int
+}
+
+func newCensus(most int) *census { return &census{make([]uint16, visitCells), most} }
+
+// admits counts one more visit to p's address, and tells whether it is within
+// bounds.
+func (c *census) admits(p Peer) bool {
+	n := &c.cells[cell(p.addr, visitCells)]
+	if int(*n) >= c.most {
+		return false
+	}
+	*n++
+	return true
+}
