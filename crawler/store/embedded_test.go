@@ -29,10 +29,10 @@ func hold(dir string) {
 		err = errors.Join(s.BeginCrawl(ctx, c), s.Visits(ctx, numbered(c, 0, 1000)), s.Flush(ctx))
 	}
 	if err != nil {
-		fmt.Println("failed:", err)
+		fmt.Fprintln(os.Stdout, "failed:", err)
 		os.Exit(1)
 	}
-	fmt.Println("holding")
+	fmt.Fprintln(os.Stdout, "holding")
 	select {}
 }
 

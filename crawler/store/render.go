@@ -103,13 +103,14 @@ func newRowWriter(w io.Writer, format string, types []*sql.ColumnType) (rowWrite
 	for i, t := range types {
 		names[i] = t.Name()
 	}
-	asText := func(row func([]string) error, null string) func([]any) error {
-		return func(values []any) error { return row(texts(values, types, null)) }
+	asText := func(row func([]string) error, null string, escape func(string) string) func([]any) error {
+		return func(values []any) error { return row(texts(values, types, null, escape)) }
 	}
+	asIs := func(s string) string { return s }
 	switch format {
 	case "":
 		t := newTable(w)
-		return rowWriter{asText(t.row, "NULL"), t.w.Flush}, t.row(names)
+		return rowWriter{asText(t.row, "NULL", asIs), t.w.Flush}, t.row(names)
 	case "JSONEachRow":
 		buffered := bufio.NewWriter(w)
 		return rowWriter{func(values []any) error { return writeObject(buffered, names, types, values) }, buffered.Flush}, nil
@@ -117,28 +118,36 @@ func newRowWriter(w io.Writer, format string, types []*sql.ColumnType) (rowWrite
 		out := csv.NewWriter(w)
 		flush := func() error { out.Flush(); return out.Error() }
 		if format == "CSV" {
-			return rowWriter{asText(out.Write, `\N`), flush}, nil
+			return rowWriter{asText(out.Write, `\N`, asIs), flush}, nil
 		}
-		return rowWriter{asText(out.Write, `\N`), flush}, out.Write(names)
+		return rowWriter{asText(out.Write, `\N`, asIs), flush}, out.Write(names)
 	case "TSV", "TabSeparated", "TSVWithNames", "TabSeparatedWithNames":
 		buffered := bufio.NewWriter(w)
 		line := func(cells []string) error { return writeLine(buffered, cells) }
 		if strings.HasSuffix(format, "WithNames") {
-			return rowWriter{asText(line, "\x00"), buffered.Flush}, line(names)
+			return rowWriter{asText(line, `\N`, escaper.Replace), buffered.Flush}, line(escapeAll(names))
 		}
-		return rowWriter{asText(line, "\x00"), buffered.Flush}, nil
+		return rowWriter{asText(line, `\N`, escaper.Replace), buffered.Flush}, nil
 	}
 	return rowWriter{}, fmt.Errorf("format %s: %w", format, errFormat)
 }
 
 var escaper = strings.NewReplacer(`\`, `\\`, "\t", `\t`, "\n", `\n`, "\r", `\r`, "\b", `\b`, "\f", `\f`, "\x00", `\0`)
 
+func escapeAll(cells []string) []string {
+	escaped := make([]string, len(cells))
+	for i, cell := range cells {
+		escaped[i] = escaper.Replace(cell)
+	}
+	return escaped
+}
+
 func writeLine(w *bufio.Writer, cells []string) error {
 	for i, cell := range cells {
 		if i > 0 {
 			_ = w.WriteByte('\t') // a bufio.Writer keeps its error for Flush
 		}
-		_, _ = w.WriteString(escaper.Replace(cell))
+		_, _ = w.WriteString(cell)
 	}
 	return w.WriteByte('\n')
 }
@@ -197,19 +206,20 @@ func bytesValue(v []byte, t *sql.ColumnType) any {
 	return numbers
 }
 
-func texts(values []any, types []*sql.ColumnType, null string) []string {
+// texts writes values, escaped, and null for those that are none.
+func texts(values []any, types []*sql.ColumnType, null string, escape func(string) string) []string {
 	cells := make([]string, len(values))
 	for i, value := range values {
-		cells[i] = text(value, types[i], null)
+		if cells[i] = null; value != nil {
+			cells[i] = escape(text(value, types[i]))
+		}
 	}
 	return cells
 }
 
 // text writes scalars as ClickHouse does and everything else as JSON.
-func text(value any, t *sql.ColumnType, null string) string {
+func text(value any, t *sql.ColumnType) string {
 	switch v := value.(type) {
-	case nil:
-		return null
 	case string:
 		return v
 	case []byte:

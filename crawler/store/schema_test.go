@@ -3,11 +3,14 @@ package store
 import (
 	"bytes"
 	"context"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"canopy/crawler/observation"
 )
@@ -161,16 +164,50 @@ func testSQL(t *testing.T, url string) {
 		if err := s.SQL(ctx, &out, hostile, format); err != nil {
 			t.Errorf("format %q: %v", format, err)
 		}
-		if got := strings.ReplaceAll(out.String(), `\u001b`, `\u001B`); got != want {
+		if got := out.String(); got != want {
 			t.Errorf("format %q:\n got %q\nwant %q", format, got, want)
 		}
+		// What the native protocol needs must look the same.
+		rows, err := s.DB().Query(hostile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.Reset()
+		if err := writeRows(&out, rows, format); err != nil {
+			t.Errorf("format %q from rows: %v", format, err)
+		}
+		rows.Close()
+		if got := strings.ReplaceAll(out.String(), `\u001b`, `\u001B`); got != want {
+			t.Errorf("format %q from rows:\n got %q\nwant %q", format, got, want)
+		}
 	}
+	testCSV(t, s, hostile)
 	var out bytes.Buffer
 	if err := s.SQL(ctx, &out, "SELECT nonsense", ""); err == nil || !strings.Contains(err.Error(), "nonsense") {
 		t.Errorf("SQL of nonsense: %v", err)
 	}
 	if err := s.SQL(ctx, &out, "SELECT 1", "JSON; DROP"); err == nil {
 		t.Error("SQL with a hostile format is accepted")
+	}
+}
+
+// testCSV compares the fields only: which of them stand in quotes is free.
+func testCSV(t *testing.T, s *Store, query string) {
+	want := [][]string{{"text", "none", "number", "list", "day"}, {"a\n\t\x1b[31m\\", `\N`, "7", "[1,2]", "2026-06-17"}}
+	rows, err := s.DB().Query(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var engine, ours bytes.Buffer
+	if err := errors.Join(s.SQL(t.Context(), &engine, query, "CSVWithNames"), writeRows(&ours, rows, "CSVWithNames")); err != nil {
+		t.Fatal(err)
+	}
+	for _, out := range []*bytes.Buffer{&engine, &ours} {
+		got, err := csv.NewReader(out).ReadAll()
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("CSVWithNames: %v (-want +got):\n%s", err, diff)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -34,20 +35,23 @@ func TestSignalHandlersStayGos(t *testing.T) {
 func TestTypes(t *testing.T) {
 	_, db := open(t, nil)
 	for expression, want := range map[string]string{
-		"toUInt64(18446744073709551615)":                        "18446744073709551615",
-		"toLowCardinality('x')":                                 "x",
-		"[toLowCardinality('x'), 'y']":                          "[x y]",
-		"CAST(NULL AS Nullable(Float32))":                       "<nil>",
-		"CAST(1.5 AS Nullable(Float32))":                        "1.5",
-		"toDateTime64('2026-06-17 01:02:03.004', 3, 'UTC')":     "2026-06-17 01:02:03.004 +0000 UTC",
-		"toDateTime('2026-06-17 01:02:03')":                     "2026-06-17 01:02:03 +0000 UTC",
-		"toDate('2026-06-17')":                                  "2026-06-17 00:00:00 +0000 UTC",
-		"toIPv6('::ffff:192.0.2.1')":                            "192.0.2.1",
-		"toUUID('01a203ed-a609-743f-b05d-0a3cbd018984')":        "01a203ed-a609-743f-b05d-0a3cbd018984",
-		"map('a', 1)":                                           "map[a:1]",
-		"[[1, 2], []]":                                          "[[1 2] []]",
-		"toDecimal64(1.25, 2)":                                  "1.25",
-		"unhex('00ff0a27')":                                     "\x00\xff\n'",
+		"toUInt64(18446744073709551615)":  "18446744073709551615",
+		"toLowCardinality('x')":           "x",
+		"[toLowCardinality('x'), 'y']":    "[x y]",
+		"NULL":                            "<nil>",
+		"[]":                              "[]",
+		"toString([NULL, 1])":             "[NULL,1]",
+		"CAST(NULL AS Nullable(Float32))": "<nil>",
+		"CAST(1.5 AS Nullable(Float32))":  "1.5",
+		"toDateTime64('2026-06-17 01:02:03.004', 3, 'UTC')": "2026-06-17 01:02:03.004 +0000 UTC",
+		"toDateTime('2026-06-17 01:02:03')":                 "2026-06-17 01:02:03 +0000 UTC",
+		"toDate('2026-06-17')":                              "2026-06-17 00:00:00 +0000 UTC",
+		"toIPv6('::ffff:192.0.2.1')":                        "192.0.2.1",
+		"toUUID('01a203ed-a609-743f-b05d-0a3cbd018984')":    "01a203ed-a609-743f-b05d-0a3cbd018984",
+		"map('a', 1)":          "map[a:1]",
+		"[[1, 2], []]":         "[[1 2] []]",
+		"toDecimal64(1.25, 2)": "1.25",
+		"unhex('00ff0a27')":    "\x00\xff\n'",
 		"CAST(('a', 2) AS Tuple(name String, number UInt8))":    "map[name:a number:2]",
 		"CAST('b' AS Enum8('a' = 1, 'b' = 2))":                  "b",
 		"timezone() || toString(toDateTime(0))":                 "UTC1970-01-01 00:00:00",
@@ -126,6 +130,9 @@ func TestExceptions(t *testing.T) {
 	}
 	if _, err := db.Exec("INSERT INTO missing VALUES (1)"); !errors.As(err, &exception) || exception.Code != 60 {
 		t.Errorf("insert into a missing table: %v", err)
+	}
+	if rows, err := db.Query("SELECT INTERVAL 1 DAY"); err == nil || !strings.Contains(err.Error(), "toString()") {
+		t.Errorf("query of a type that the client can't read: %v, %v", rows, err)
 	}
 	scalar[uint8](t, db, "SELECT 1") // the engine goes on
 }
@@ -247,7 +254,7 @@ func TestAbandonedAnswer(t *testing.T) {
 			defer b.mu.Unlock()
 			return b.answer == nil
 		})
-		if _, err := res.Body.Read(make([]byte, 10)); err == nil || err == io.EOF {
+		if _, err := res.Body.Read(make([]byte, 10)); err == nil || errors.Is(err, io.EOF) {
 			t.Errorf("read after %s: %v", release, err)
 		}
 		res.Body.Close()
@@ -296,7 +303,7 @@ func TestReopen(t *testing.T) {
 	if err := shared.Close(); err != nil {
 		t.Fatal(err)
 	}
-	other, err := Open(t.TempDir())
+	other, err := Open(filepath.Join(t.TempDir(), "a b", "ü?=1"))
 	if err != nil {
 		t.Fatal(err)
 	}

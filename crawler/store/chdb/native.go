@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
 	chproto "github.com/ClickHouse/ch-go/proto"
@@ -92,21 +93,36 @@ func (r *recoder) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// encode writes block. A block without rows carries no serialization prefix,
-// which Block.Encode would write.
+// encode writes block, making up for what Block.Encode does not do: a block
+// without rows carries no serialization prefix, a bare NULL takes a byte a row,
+// and an interval can't be written.
 func encode(block *proto.Block, out *chproto.Buffer, revision uint64) error {
-	if block.Rows() > 0 {
-		return block.Encode(out, revision)
-	}
+	rows := block.Rows()
 	if err := block.EncodeHeader(out, revision); err != nil {
 		return err
 	}
-	for _, c := range block.Columns {
-		out.PutString(c.Name())
-		out.PutString(string(c.Type()))
-		if revision >= proto.DBMS_MIN_REVISION_WITH_CUSTOM_SERIALIZATION {
-			out.PutBool(false)
+	for i, c := range block.Columns {
+		switch {
+		case rows == 0:
+			encodeEmpty(c, out, revision)
+			continue
+		case strings.Contains(string(c.Type()), "Interval"):
+			return fmt.Errorf("column %s is an interval, which the client can't read: wrap it in toString()", c.Name())
+		}
+		if err := block.EncodeColumn(out, revision, i); err != nil {
+			return err
+		}
+		if c.Type() == "Nullable(Nothing)" {
+			out.Buf = append(out.Buf, make([]byte, rows)...)
 		}
 	}
 	return nil
+}
+
+func encodeEmpty(c column.Interface, out *chproto.Buffer, revision uint64) {
+	out.PutString(c.Name())
+	out.PutString(string(c.Type()))
+	if revision >= proto.DBMS_MIN_REVISION_WITH_CUSTOM_SERIALIZATION {
+		out.PutBool(false)
+	}
 }
