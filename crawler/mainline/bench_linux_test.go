@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"runtime"
@@ -22,6 +23,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"canopy/crawler/mainline"
+	"canopy/crawler/mainline/krpc"
 	"canopy/crawler/testnet"
 	swarm "canopy/crawler/testnet/mainline"
 )
@@ -218,8 +220,9 @@ func BenchmarkLoop(b *testing.B) {
 }
 
 // serverQuery is the CPU time, in microseconds, of one find_node through
-// anacrolix/dht.
-func serverQuery(b *testing.B, to []peer) float64 {
+// anacrolix/dht in a walk that asks each peer for 16 buckets and keeps who is
+// named.
+func serverQuery(b *testing.B, peers []peer) float64 {
 	b.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -234,18 +237,30 @@ func serverQuery(b *testing.B, to []peer) float64 {
 		b.Fatal(err)
 	}
 	defer s.Close()
-	const workers, each = 64, 300
+	const workers, buckets = 64, 16
+	peers = peers[:min(len(peers), 2048)]
 	before := used(b)
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
-			for i := range each {
-				p := to[(w*each+i)%len(to)]
-				input := dht.QueryInput{MsgArgs: anacrolix.MsgArgs{Target: anacrolix.ID(p.ID)}}
-				s.Query(b.Context(), dht.NewAddr(net.UDPAddrFromAddrPort(p.Addr())), "find_node", input)
+			for i := w; i < len(peers); i += workers {
+				table := map[peer]struct{}{}
+				for bit := range buckets {
+					target := anacrolix.ID(peers[i].ID)
+					target[bit/8] ^= 0x80 >> (bit % 8)
+					input := dht.QueryInput{MsgArgs: anacrolix.MsgArgs{Target: target, InfoHash: target}}
+					r := s.Query(b.Context(), dht.NewAddr(net.UDPAddrFromAddrPort(peers[i].Addr())), "find_node", input)
+					if r.Err != nil {
+						continue
+					}
+					for _, n := range r.Reply.R.Nodes {
+						addr, _ := netip.AddrFromSlice(n.Addr.IP)
+						table[mainline.NewPeer(krpc.ID(n.ID), netip.AddrPortFrom(addr, uint16(n.Addr.Port)))] = struct{}{}
+					}
+				}
 			}
 		})
 	}
 	wg.Wait()
-	return float64(used(b).cpu-before.cpu) / 1e3 / (workers * each)
+	return float64(used(b).cpu-before.cpu) / 1e3 / float64(len(peers)*buckets)
 }
