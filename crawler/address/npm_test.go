@@ -66,6 +66,7 @@ func BenchmarkOpen(b *testing.B) {
 func BenchmarkLookup(b *testing.B) {
 	table := npmData(b)
 	b.ReportAllocs()
+	b.ResetTimer()
 	var seed atomic.Uint32
 	b.RunParallel(func(pb *testing.PB) {
 		x := seed.Add(1) * 2654435761

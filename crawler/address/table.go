@@ -87,6 +87,9 @@ func (t *Table) find(addr netip.Addr) (f observation.Facts, why *Evidence) {
 	}
 	column := false
 	for _, l := range t.layers {
+		if !l.holds(host) {
+			continue
+		}
 		block, i, ok := l.blocks.LookupPrefixLPM(host)
 		if !ok {
 			continue
@@ -110,6 +113,14 @@ func (t *Table) find(addr netip.Addr) (f observation.Facts, why *Evidence) {
 		}
 	}
 	return f, why
+}
+
+// holds says whether the layer has blocks of the address's family.
+func (l *layer) holds(host netip.Prefix) bool {
+	if host.Addr().Is4() {
+		return l.blocks.Size4() > 0
+	}
+	return l.blocks.Size6() > 0
 }
 
 // Explain returns the facts of an address, the evidence for its hosting class,
