@@ -67,9 +67,10 @@ func (n *Network) figures() (map[string]figure.Figure, error) {
 			draw("organisations", n.organisationFinding(), n.shareCaption("By the AS organisation of the address that answered."), shareBars(n.Organisations.Largest, ""))
 		}
 		if len(n.Used) > 1 {
+			main := largestOf(n.Hosting).Class
 			const each = "Each crawl by itself; band: its Wilson interval."
-			draw("trend", trendFinding(n.trendOf(largestOf(n.Hosting).Class), landLabel), n.shareCaption(each), n.trendChart("hosting class", n.Trend, landLabel))
-			draw("operator-trend", trendFinding(n.OperatorTrend[0], operatorLabel), n.shareCaption("As far as the evidence decides. "+each),
+			draw("trend", trendFinding(n.trendOf(main), "peers on land of class "+landLabel(main)), n.shareCaption(each), n.trendChart("hosting class", n.Trend, landLabel))
+			draw("operator-trend", trendFinding(n.OperatorTrend[0], "peers run by communities"), n.shareCaption("As far as the evidence decides. "+each),
 				n.trendChart("who runs them", n.OperatorTrend, operatorLabel))
 		}
 	}

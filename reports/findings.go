@@ -76,16 +76,16 @@ func (n *Network) trendOf(class string) Trend {
 	return n.Trend[0]
 }
 
-func trendFinding(t Trend, label func(string) string) string {
+// trendFinding compares the ends of a trend; what names whose share it is.
+func trendFinding(t Trend, what string) string {
 	first, last := t.Shares[0], t.Shares[len(t.Shares)-1]
-	name := label(t.Class)
 	switch {
 	case last.Lower > first.Upper:
-		return fmt.Sprintf("The share of %s rose from %s to %s", name, percent(first), percent(last))
+		return fmt.Sprintf("The share of %s rose from %s to %s", what, percent(first), percent(last))
 	case last.Upper < first.Lower:
-		return fmt.Sprintf("The share of %s fell from %s to %s", name, percent(first), percent(last))
+		return fmt.Sprintf("The share of %s fell from %s to %s", what, percent(first), percent(last))
 	}
-	return fmt.Sprintf("No change beyond chance in the share of %s from the first crawl to the last", name)
+	return fmt.Sprintf("The share of %s did not change clearly from the first crawl to the last", what)
 }
 
 func (n *Network) clientFinding() string {

@@ -1,0 +1,70 @@
+package reports
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"canopy/analysis"
+)
+
+func TestPercentWarrantsItsDecimals(t *testing.T) {
+	for _, c := range []struct {
+		value, lower, upper float64
+		want                string
+	}{
+		{0.4123, 0.38, 0.44, "41 % (38–44)"},
+		{0.4123, 0.40, 0.42, "41.2 % (40.0–42.0)"},
+		{0, 0, 0.01, "0 % (0–1.0)"},
+		{1, 0.99, 1, "100 % (99.0–100)"},
+		{0.0002, 0.0001, 0.001, "<0.1 % (<0.1–0.1)"}, // seen, so not zero
+		{0.9999, 0.999, 0.99999, ">99.9 % (99.9–>99.9)"},
+	} {
+		got := percentInterval(analysis.Estimate{Value: c.value, Lower: c.lower, Upper: c.upper})
+		if want := strings.ReplaceAll(c.want, " %", nbsp+"%"); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestFractionsInWords(t *testing.T) {
+	for v, want := range map[float64]string{
+		0: "none", 1: "all", 0.01: "very few", 0.5: "half", 0.66: "about two thirds", 2.0 / 3: "two thirds", 0.97: "nearly all", 0.15: "about one in six", 0.57: "more than half",
+	} {
+		if got := fraction(v); got != want {
+			t.Errorf("%v: %q, want %q", v, got, want)
+		}
+	}
+}
+
+func TestLegibleTextSteersNothing(t *testing.T) {
+	for raw, want := range map[string]string{
+		"plain text": "plain text", "\x1b[31m": `\u{001b}[31m`, "a\u202eb": `a\u{202e}b`, "\xffx": `\xffx`, "line\nbreak": `line\u{000a}break`,
+		"日本": "日本", "\ufffd": "\ufffd", strings.Repeat("é", 121): strings.Repeat("é", 120) + "…",
+	} {
+		if got := legible(raw); got != want {
+			t.Errorf("%q: %q, want %q", raw, got, want)
+		}
+	}
+	if got := named(" \u00a0 ", "nobody"); got != "nobody" {
+		t.Errorf("a blank name reads %q", got)
+	}
+}
+
+func TestFamilyOfAnAgent(t *testing.T) {
+	for agent, want := range map[string]string{
+		"kubo/0.39.0/2896aed": "kubo", "libtorrent 2.0.11": "libtorrent", "qBittorrent 5.0.4": "qBittorrent", "": "", "/x": "", "Some Client": "Some Client",
+	} {
+		if got := family(agent); got != want {
+			t.Errorf("%q: %q, want %q", agent, got, want)
+		}
+	}
+}
+
+func TestDurations(t *testing.T) {
+	for d, want := range map[time.Duration]string{0: "–", 20 * time.Millisecond: "20 ms", 90 * time.Second: "90 s", 30 * time.Minute: "30 min", 26 * time.Hour: "26.0 h", 72 * time.Hour: "3.0 days"} {
+		if got := lasting(d); got != strings.ReplaceAll(want, " ", nbsp) {
+			t.Errorf("%v: %q, want %q", d, got, want)
+		}
+	}
+}
