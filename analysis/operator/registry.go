@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -95,7 +96,7 @@ func (r *Rules) takeRegistry(raw []byte, common []string) error {
 	for i, e := range f.Entries {
 		err := e.check(common)
 		if err == nil && seen[e.ID] {
-			err = fmt.Errorf("the id is used twice")
+			err = errors.New("the id is used twice")
 		}
 		if err != nil {
 			return fmt.Errorf("%sentry %d %q: %w", at(raw, fmt.Sprintf("$.entries[%d]", i)), i+1, e.ID, err)
@@ -110,7 +111,7 @@ func (r *Rules) takeRegistry(raw []byte, common []string) error {
 // check refuses an entry that cannot be believed.
 func (e Entry) check(common []string) error {
 	if e.ID == "" || e.Name == "" {
-		return fmt.Errorf("id or name is missing")
+		return errors.New("id or name is missing")
 	}
 	if _, ok := kinds[e.Kind]; !ok {
 		return fmt.Errorf("kind %q is not known", e.Kind)
@@ -119,7 +120,7 @@ func (e Entry) check(common []string) error {
 		return fmt.Errorf("funding %q is not known; known are %v", e.Funding, fundings[1:])
 	}
 	if len(e.Sources) == 0 {
-		return fmt.Errorf("it gives no source")
+		return errors.New("it gives no source")
 	}
 	for _, s := range e.Sources {
 		if u, err := url.Parse(s); err != nil || u.Scheme != "https" || u.Host == "" {
@@ -149,7 +150,7 @@ func (s Signals) check(common []string) error {
 		}
 	}
 	if slices.Contains(s.ASN, 0) {
-		return fmt.Errorf("AS 0 claims everybody that is not routed")
+		return errors.New("AS 0 claims everybody that is not routed")
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	_ "embed"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -61,14 +62,16 @@ type rulesFile struct {
 	} `yaml:"prior"`
 	Common  []string               `yaml:"common_agents"`
 	Signals map[string]signalEntry `yaml:"registry_signals"`
-	Rules   []struct {
-		Name    string    `yaml:"name"`
-		When    condition `yaml:"when"`
-		For     Operator  `yaml:"for"`
-		LogOdds float64   `yaml:"log_odds"`
-		Reason  string    `yaml:"reason"`
-		Source  string    `yaml:"source"`
-	} `yaml:"rules"`
+	Rules   []ruleEntry            `yaml:"rules"`
+}
+
+type ruleEntry struct {
+	Name    string    `yaml:"name"`
+	When    condition `yaml:"when"`
+	For     Operator  `yaml:"for"`
+	LogOdds float64   `yaml:"log_odds"`
+	Reason  string    `yaml:"reason"`
+	Source  string    `yaml:"source"`
 }
 
 type signalEntry struct {
@@ -118,11 +121,11 @@ func (r *Rules) Version() string { return r.version }
 func (r *Rules) takeRules(f rulesFile, raw []byte) error {
 	switch {
 	case f.Version == "":
-		return fmt.Errorf("version is missing")
+		return errors.New("version is missing")
 	case !(f.Threshold > 0.5 && f.Threshold < 1):
 		return fmt.Errorf("threshold is %v; want a probability above 0.5 and below 1", f.Threshold)
 	case f.Prior.Reason == "":
-		return fmt.Errorf("the prior gives no reason")
+		return errors.New("the prior gives no reason")
 	}
 	for _, kind := range signalKinds {
 		s, ok := f.Signals[kind]
@@ -136,27 +139,35 @@ func (r *Rules) takeRules(f rulesFile, raw []byte) error {
 	}
 	seen := map[string]bool{}
 	for i, in := range f.Rules {
-		var why string
-		switch {
-		case in.Name == "" || seen[in.Name]:
-			why = "the name is missing or used twice"
-		case !slices.Contains(decided[:], in.For):
-			why = fmt.Sprintf("for is %q; want one of %v", in.For, decided)
-		case in.LogOdds == 0 || !sound(in.LogOdds):
-			why = "log_odds is missing or absurd"
-		case in.Reason == "" || in.Source == "":
-			why = "reason or source is missing"
-		case in.When.empty():
-			why = "when is empty, so it would claim everybody"
-		case !in.When.sound():
-			why = "when holds a negative number, or a share that is not between 0 and 1"
+		err := in.check()
+		if err == nil && seen[in.Name] {
+			err = errors.New("the name is used twice")
 		}
-		if why != "" {
-			return fmt.Errorf("%srule %d %q: %s", at(raw, fmt.Sprintf("$.rules[%d]", i)), i+1, in.Name, why)
+		if err != nil {
+			return fmt.Errorf("%srule %d %q: %w", at(raw, fmt.Sprintf("$.rules[%d]", i)), i+1, in.Name, err)
 		}
 		seen[in.Name] = true
 		e := Evidence{Name: in.Name, For: in.For, LogOdds: in.LogOdds, Reason: strings.TrimSpace(in.Reason), Source: in.Source}
 		r.rules = append(r.rules, rule{Evidence: e, when: in.When})
+	}
+	return nil
+}
+
+// check refuses a rule that cannot be believed.
+func (r ruleEntry) check() error {
+	switch {
+	case r.Name == "":
+		return errors.New("the name is missing")
+	case !slices.Contains(decided[:], r.For):
+		return fmt.Errorf("for is %q; want one of %v", r.For, decided)
+	case r.LogOdds == 0 || !sound(r.LogOdds):
+		return errors.New("log_odds is missing or absurd")
+	case r.Reason == "" || r.Source == "":
+		return errors.New("reason or source is missing")
+	case r.When.empty():
+		return errors.New("when is empty, so it would claim everybody")
+	case !r.When.sound():
+		return errors.New("when holds a negative number, or a share that is not between 0 and 1")
 	}
 	return nil
 }
