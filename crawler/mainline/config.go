@@ -29,8 +29,9 @@ type Config struct {
 	// Pacer is asked before every query; nil means no limit.
 	Pacer Pacer
 
-	// MaxPerAddress is how many visits one walk pays to one address, whatever
-	// the ports and IDs: what comes on top is not contacted. Default 1024.
+	// MaxPerAddress is how many visits one walk pays to one IPv4 address or
+	// IPv6 /64, whatever the ports and IDs: what comes on top is not contacted.
+	// Default 1024.
 	MaxPerAddress int
 
 	Slots      int           // visits under way at once on each socket; default 4096, at most 65536

@@ -10,21 +10,29 @@ import (
 // pace protects that address, and what follows protects the walk: only a few
 // visits to one address hold slots at the same time, the others are parked,
 // the longer the more there are, and after Config.MaxPerAddress no more are
-// taken at all. Addresses are counted by their hash in tables of fixed size;
-// when two share a cell, both merely wait a little longer.
+// taken at all. In IPv6 a /64 counts as one address, since whoever has one
+// address has them all. Addresses are counted by their hash in tables of fixed
+// size; when two share a cell, both merely wait a little longer.
 
 const (
 	crowdCells  = 1 << 14
 	visitCells  = 1 << 20
 	maxTogether = 32 // visits to one address that hold slots at the same time
 	longestPark = 30 * time.Second
+	parkFactor  = 64 // peers parked at most, for each slot
 )
 
 // crowd counts the visits to one address.
-type crowd struct{ inside, parked uint16 }
+type crowd struct{ inside, parked int32 }
 
 // cell is where an address is counted in a table of n cells, a power of two.
-func cell(addr [16]byte, n int) int { return int(maphash.Bytes(seed, addr[:])) & (n - 1) }
+func cell(p Peer, n int) int {
+	count := p.addr[:]
+	if p.family() == ipv6 {
+		count = count[:8]
+	}
+	return int(maphash.Bytes(seed, count)) & (n - 1)
+}
 
 // fill begins visits while there is room: first those that were parked.
 func (l *loop) fill() {
@@ -36,7 +44,7 @@ func (l *loop) fill() {
 				return
 			}
 		}
-		c := &l.crowds[cell(p.addr, crowdCells)]
+		c := &l.crowds[cell(p, crowdCells)]
 		if parked {
 			c.parked--
 		}
@@ -71,8 +79,12 @@ func (l *loop) leave(addr netip.Addr) time.Duration {
 	return l.cfg.Pacer.Take(addr, l.began.Add(l.now))
 }
 
-// target takes the next peer that was never looked at.
+// target takes the next peer that was never looked at, unless too many are
+// parked already.
 func (l *loop) target() (Peer, bool) {
+	if len(l.parked) >= parkFactor*len(l.visits) {
+		return Peer{}, false
+	}
 	if len(l.pending) == 0 {
 		select {
 		case batch, ok := <-l.targets:
@@ -102,7 +114,7 @@ func newCensus(most int) *census { return &census{make([]uint16, visitCells), mo
 // admits counts one more visit to p's address, and tells whether it is within
 // bounds.
 func (c *census) admits(p Peer) bool {
-	n := &c.cells[cell(p.addr, visitCells)]
+	n := &c.cells[cell(p, visitCells)]
 	if int(*n) >= c.most {
 		return false
 	}

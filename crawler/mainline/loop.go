@@ -222,7 +222,7 @@ func (l *loop) finish(i int32, outcome observation.Outcome, detail string) {
 	l.batch = append(l.batch, v.result(outcome, detail, &l.names))
 	l.free.put(i)
 	l.active--
-	l.crowds[cell(v.peer.addr, crowdCells)].inside--
+	l.crowds[cell(v.peer, crowdCells)].inside--
 	if len(l.batch) >= sendBatch {
 		l.flush(context.Background(), false)
 	}
