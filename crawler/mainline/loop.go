@@ -236,7 +236,10 @@ func (l *loop) silent(i int32) {
 		l.send(i)
 		return
 	}
-	v.lateFrom, v.lateGen = v.addr, v.generation
+	v.lateFrom, v.lateGen, v.lateSent = v.addr, v.generation, 0
+	if v.sends == 1 {
+		v.lateSent = v.sentAt
+	}
 	if v.garbled {
 		l.finish(i, observation.Malformed, "answered with what can't be read")
 		return

@@ -140,6 +140,9 @@ func (l *loop) match(tid []byte, from netip.AddrPort) (int32, bool) {
 			if v.lateGen == generation && v.lateFrom == from {
 				v.lateFrom = netip.AddrPort{} // once
 				l.counts.late.Add(1)
+				if v.lateSent > 0 { // or time-outs would only learn from replies that met them
+					l.rtt.sample(l.now - v.lateSent)
+				}
 				return 0, false
 			}
 		}

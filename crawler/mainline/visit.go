@@ -35,8 +35,9 @@ type visit struct {
 	version   [maxVersion]byte
 	versionN  uint8
 
-	lateFrom netip.AddrPort // the last visitor of this slot that stayed silent
+	lateFrom netip.AddrPort // the last peer in this slot that stayed silent
 	lateGen  uint16
+	lateSent time.Duration // when it was asked, 0 if twice
 }
 
 // begin takes p into the slot.
@@ -46,7 +47,7 @@ func (v *visit) begin(p Peer, m mode, random func() krpc.ID) {
 	plan.begin(m, p.ID, random)
 	*v = visit{
 		peer: p, addr: p.Addr(), plan: plan, heard: v.heard, generation: v.generation,
-		prev: none, next: none, lateFrom: v.lateFrom, lateGen: v.lateGen,
+		prev: none, next: none, lateFrom: v.lateFrom, lateGen: v.lateGen, lateSent: v.lateSent,
 	}
 }
 
