@@ -1,9 +1,11 @@
 package ipfs
 
 import (
+	"encoding/binary"
 	"slices"
 	"sync"
 
+	kbucket "github.com/libp2p/go-libp2p-kbucket"
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
@@ -24,7 +26,7 @@ type book struct {
 }
 
 type entry struct {
-	id    Peer
+	id    mention
 	addrs []string
 	tried int // how many of addrs the last visit knew
 }
@@ -33,19 +35,19 @@ func newBook() *book { return &book{peers: make(map[Peer]*entry)} }
 
 // learn merges addresses into the entry of the peer with this binary ID and
 // returns the peer, or false when id is no peer ID.
-func (b *book) learn(id []byte, addrs [][]byte) (Peer, bool) {
+func (b *book) learn(id []byte, addrs [][]byte) (mention, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := b.peers[Peer(id)]
 	if e == nil {
 		p, err := peer.IDFromBytes(id)
 		if err != nil {
-			return "", false
+			return mention{}, false
 		}
+		e = &entry{id: mention{p, keyPrefix(p)}}
 		if len(b.peers) >= maxPeers {
-			return p, true
+			return e.id, true
 		}
-		e = &entry{id: p}
 		b.peers[p] = e
 	}
 	for _, a := range addrs[:min(len(addrs), maxNamed)] {
@@ -59,6 +61,10 @@ func (b *book) learn(id []byte, addrs [][]byte) (Peer, bool) {
 	}
 	return e.id, true
 }
+
+// keyPrefix returns the first bits of the Kademlia key of p, which is the
+// SHA-256 of its bytes.
+func keyPrefix(p Peer) uint16 { return binary.BigEndian.Uint16(kbucket.ConvertPeerID(p)) }
 
 // take returns what is known of p for a visit that starts now.
 func (b *book) take(p Peer) []string {

@@ -32,7 +32,7 @@ type race struct {
 	d      *dialer
 	peer   Peer
 	list   []candidate
-	booked map[netip.Addr]bool
+	booked *bookings
 
 	next    int
 	running map[int]context.CancelCauseFunc
@@ -52,7 +52,7 @@ type progress struct {
 
 // race returns the first connection that stands, or how each candidate failed.
 // Attempts that lose are cancelled and waited for.
-func (d *dialer) race(ctx context.Context, p Peer, list []candidate, booked map[netip.Addr]bool) (*link, []attempt) {
+func (d *dialer) race(ctx context.Context, p Peer, list []candidate, booked *bookings) (*link, []attempt) {
 	r := &race{
 		d: d, peer: p, list: list, booked: booked,
 		running: make(map[int]context.CancelCauseFunc), refused: make(map[netip.Addr]bool),
@@ -102,7 +102,7 @@ func (r *race) ended(i int) {
 	delete(r.running, i)
 	if r.list[i].transport == TCP {
 		if r.sockets--; r.sockets > 0 {
-			r.d.load.leaveSocket()
+			leave(r.d.load.sockets)
 		}
 	}
 }
@@ -134,12 +134,9 @@ func (r *race) start(ctx context.Context) {
 	}
 	i, c := r.next, r.list[r.next]
 	host := c.addr.Addr()
-	if !r.booked[host] {
-		if wait := r.d.cfg.Pacer.Take(host, time.Now()); wait > 0 {
-			r.timer.Reset(wait)
-			return
-		}
-		r.booked[host] = true
+	if wait := r.booked.take(r.d.cfg.Pacer, host); wait > 0 {
+		r.timer.Reset(wait)
+		return
 	}
 	if c.transport == TCP {
 		if r.sockets > 0 && !r.d.load.trySocket() {

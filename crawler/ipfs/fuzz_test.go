@@ -23,8 +23,9 @@ func FuzzReadReply(f *testing.F) {
 		if err != nil && len(r.peers) > 0 || len(r.peers) > limit {
 			t.Fatalf("%d peers, %v", len(r.peers), err)
 		}
-		for i, p := range r.peers {
-			if p.Validate() != nil || slices.Contains(r.peers[:i], p) {
+		for i, n := range r.peers {
+			p := n.peer
+			if p.Validate() != nil || slices.Contains(r.peers[:i], n) {
 				t.Fatalf("peer %q is empty or named twice", p)
 			}
 			if known := b.take(p); len(known) > maxPeerAddresses {

@@ -198,7 +198,7 @@ func (w *Walker) Health() (degraded bool, notes []string) { return w.load.health
 
 // Walk visits every peer that arrives on targets: see crawler.Walker.
 func (w *Walker) Walk(ctx context.Context, targets <-chan []Peer, results chan<- []observation.Result[Peer]) error {
-	return newWalk(w).run(ctx, targets, results)
+	return newWalk(w, results).run(ctx, targets)
 }
 
 // withoutPeer cuts a trailing /p2p/ID off m and returns both.

@@ -190,9 +190,6 @@ func spareDescriptors() int {
 	return max(int(min(r.Cur, 1<<16))-len(used)-reserve, 4)
 }
 
-// enterSocket waits for a descriptor, false when ctx ends first.
-func (l *load) enterSocket(ctx context.Context) bool { return enter(ctx, l.sockets) }
-
 // trySocket takes a descriptor if one is free.
 func (l *load) trySocket() bool {
 	select {
@@ -202,5 +199,3 @@ func (l *load) trySocket() bool {
 		return false
 	}
 }
-
-func (l *load) leaveSocket() { leave(l.sockets) }

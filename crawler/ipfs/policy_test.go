@@ -240,7 +240,7 @@ func TestPeersSeeOurName(t *testing.T) {
 func dialOne(t *testing.T, w *Walker, info peer.AddrInfo) *link {
 	t.Helper()
 	r := w.plan(t.Context(), info.ID, info.Addrs)
-	l, failed := w.dialer.race(t.Context(), info.ID, r.candidates, make(map[netip.Addr]bool))
+	l, failed := w.dialer.race(t.Context(), info.ID, r.candidates, new(bookings))
 	if l == nil {
 		t.Fatal(judge(failed).err)
 	}

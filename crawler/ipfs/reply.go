@@ -2,6 +2,7 @@ package ipfs
 
 import (
 	"fmt"
+	"slices"
 
 	pb "github.com/libp2p/go-libp2p-kad-dht/pb"
 	"google.golang.org/protobuf/proto"
@@ -13,8 +14,14 @@ const maxMessage = 1 << 20
 
 // reply is one FIND_NODE reply that was found valid.
 type reply struct {
-	peers []Peer // distinct, in the order of the reply
-	cut   bool   // it named more peers than are believed
+	peers []mention // distinct, in the order of the reply
+	cut   bool      // it named more peers than are believed
+}
+
+// mention is a peer that was named, with the first bits of its Kademlia key.
+type mention struct {
+	peer Peer
+	key  uint16
 }
 
 // findNode is the request for the peers nearest to the key of target.
@@ -34,16 +41,14 @@ func (b *book) readReply(raw []byte, limit int) (reply, error) {
 	if m.GetType() != pb.Message_FIND_NODE {
 		return r, fmt.Errorf("decode reply: it is of type %d, not FIND_NODE", m.GetType())
 	}
-	seen := make(map[Peer]bool, min(len(m.CloserPeers), limit))
-	for _, named := range m.CloserPeers {
+	r.peers = make([]mention, 0, min(len(m.CloserPeers), limit))
+	for _, entry := range m.CloserPeers {
 		if len(r.peers) == limit {
 			r.cut = true
 			break
 		}
-		p, ok := b.learn(named.GetId(), named.GetAddrs())
-		if ok && !seen[p] {
-			seen[p] = true
-			r.peers = append(r.peers, p)
+		if n, ok := b.learn(entry.GetId(), entry.GetAddrs()); ok && !slices.Contains(r.peers, n) {
+			r.peers = append(r.peers, n)
 		}
 	}
 	return r, nil

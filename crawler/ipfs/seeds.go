@@ -49,7 +49,7 @@ func (w *Walker) Seeds(ctx context.Context) ([]Peer, error) {
 	targets <- peers
 	close(targets)
 	walked := make(chan error, 1)
-	go func() { walked <- newWalk(w).run(visiting, targets, results) }()
+	go func() { walked <- newWalk(w, results).run(visiting, targets) }()
 	var wrong []string
 	for len(wrong) < len(peers) {
 		select {

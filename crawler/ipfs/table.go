@@ -16,7 +16,7 @@ const (
 	maxFlight   = 16  // requests under way at once
 )
 
-// dump reads the routing table of the peer with this key, by as few requests
+// dump reads the routing table of the peer whose key begins with owner, by as few requests
 // as prove that nothing was left out.
 //
 // A reply names the k peers of the table nearest to the target. In Kademlia a
@@ -36,8 +36,8 @@ const (
 // ask sends one request for each target and returns as many replies as came,
 // in order; with fewer than asked for it returns an error. What came before an
 // error is kept, and the dump is then partial.
-func dump(ctx context.Context, owner kbucket.ID, ask func(context.Context, []Peer) ([]reply, error)) (peers []Peer, partial bool, err error) {
-	t := table{owner: binary.BigEndian.Uint16(owner), ask: ask, seen: make(map[Peer]uint16)}
+func dump(ctx context.Context, owner uint16, ask func(context.Context, []Peer) ([]reply, error)) (peers []Peer, partial bool, err error) {
+	t := table{owner: owner, ask: ask, low: deepest + 1, seen: make(map[Peer]bool, 64)}
 	err = t.read(ctx)
 	return t.peers, t.cut || err != nil, err
 }
@@ -46,7 +46,8 @@ type table struct {
 	owner uint16 // first bits of the owner's key
 	ask   func(context.Context, []Peer) ([]reply, error)
 	peers []Peer
-	seen  map[Peer]uint16 // first bits of the peer's key
+	seen  map[Peer]bool
+	low   int // fewest bits that a peer named so far shares with the owner, more than deepest without any
 	asked int
 	cut   bool
 }
@@ -74,7 +75,7 @@ func (t *table) read(ctx context.Context) error {
 	if _, err := t.round(ctx, []region{t.bucket(deepest)}); err != nil {
 		return err
 	}
-	low := t.lowest()
+	low := t.low
 	if low > deepest { // nobody: is the table empty, or are those nearest to its owner without addresses?
 		shown, err := t.round(ctx, []region{t.bucket(0)})
 		if err != nil || len(shown[0]) == 0 {
@@ -171,26 +172,16 @@ func (t *table) round(ctx context.Context, regions []region) (shown [][]uint16, 
 func (t *table) note(r reply) []uint16 {
 	t.cut = t.cut || r.cut
 	keys := make([]uint16, len(r.peers))
-	for i, p := range r.peers {
-		key, known := t.seen[p]
-		if !known {
-			key = binary.BigEndian.Uint16(kbucket.ConvertPeerID(p))
-			t.seen[p] = key
-			t.peers = append(t.peers, p)
+	for i, n := range r.peers {
+		keys[i] = n.key
+		if t.seen[n.peer] {
+			continue
 		}
-		keys[i] = key
+		t.seen[n.peer] = true
+		t.peers = append(t.peers, n.peer)
+		t.low = min(t.low, bits.LeadingZeros16(t.owner^n.key))
 	}
 	return keys
-}
-
-// lowest returns the fewest bits that a peer named so far shares with the
-// owner, more than deepest if there is none.
-func (t *table) lowest() int {
-	low := deepest + 1
-	for _, key := range t.seen {
-		low = min(low, bits.LeadingZeros16(t.owner^key))
-	}
-	return low
 }
 
 // keyWith returns a peer ID whose Kademlia key begins with these 16 bits.

@@ -54,9 +54,16 @@ func (o *owner) ask(_ context.Context, targets []Peer) ([]reply, error) {
 	for _, t := range targets {
 		o.asked++
 		nearest := o.table.NearestPeers(kbucket.ConvertPeerID(t), 20)
-		replies = append(replies, reply{peers: slices.DeleteFunc(nearest, func(p Peer) bool { return o.mute[p] })})
+		replies = append(replies, replyOf(slices.DeleteFunc(nearest, func(p Peer) bool { return o.mute[p] })))
 	}
 	return replies, nil
+}
+
+func replyOf(peers []Peer) (r reply) {
+	for _, p := range peers {
+		r.peers = append(r.peers, mention{p, keyPrefix(p)})
+	}
+	return r
 }
 
 // named are the entries that the owner could name to anybody.
@@ -70,7 +77,7 @@ func TestDumpReadsWholeTables(t *testing.T) {
 	for _, offered := range []int{0, 1, 19, 20, 21, 60, 300, 3000, 30000} {
 		for _, mute := range []int{0, 30} {
 			o := newOwner(t, rng, offered, mute)
-			got, partial, err := dump(t.Context(), o.id, o.ask)
+			got, partial, err := dump(t.Context(), binary.BigEndian.Uint16(o.id), o.ask)
 			if err != nil || partial {
 				t.Fatal(partial, err)
 			}
@@ -110,7 +117,7 @@ func TestDumpKeepsWhatCameBeforeAnError(t *testing.T) {
 		}
 		return o.ask(ctx, targets)
 	}
-	got, partial, err := dump(t.Context(), o.id, ask)
+	got, partial, err := dump(t.Context(), binary.BigEndian.Uint16(o.id), ask)
 	if len(got) != 40 || !partial || !errors.Is(err, gone) {
 		t.Errorf("got %d peers, partial %v, %v", len(got), partial, err)
 	}
@@ -131,11 +138,11 @@ func TestDumpReadsWideTables(t *testing.T) {
 			for _, target := range targets {
 				asked++
 				nearest := kbucket.SortClosestPeers(all, kbucket.ConvertPeerID(target))
-				replies = append(replies, reply{peers: nearest[:min(20, size)]})
+				replies = append(replies, replyOf(nearest[:min(20, size)]))
 			}
 			return replies, nil
 		}
-		got, partial, err := dump(t.Context(), id, ask)
+		got, partial, err := dump(t.Context(), binary.BigEndian.Uint16(id), ask)
 		if diff := cmp.Diff(sorted(all), sorted(got)); diff != "" || partial || err != nil {
 			t.Errorf("table of %d: %d read by %d requests, partial %v, %v", size, len(got), asked, partial, err)
 		}

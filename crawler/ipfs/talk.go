@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	kbucket "github.com/libp2p/go-libp2p-kbucket"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	identifypb "github.com/libp2p/go-libp2p/p2p/protocol/identify/pb"
@@ -27,25 +26,25 @@ func (v *visit) talk(ctx context.Context, l *link) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
-	go v.w.identity.serve(l, l.RemoteMultiaddr(), v.w.cfg.RequestTimeout)
+	go v.s.w.identity.serve(l, l.RemoteMultiaddr(), v.s.w.cfg.RequestTimeout)
 
 	card, err := v.identify(ctx, l)
 	visit := &v.result.Visit
 	visit.Address = l.addr
 	v.describe(card)
 	q := &questions{v: v, l: l}
-	peers, partial, asked := dump(ctx, kbucket.ConvertPeerID(v.peer), q.ask)
+	peers, partial, asked := dump(ctx, keyPrefix(v.peer), q.ask)
 	visit.Queries = q.sent
 	visit.RTT = q.rtt
 	if q.answered == 0 {
 		v.settle(attempt{candidate: l.candidate, outcome: outcomeOf(asked), err: asked})
-		if visit.Outcome == observation.WrongProtocol || visit.Outcome == observation.Reset && denies(card, v.w.cfg.Protocol) {
+		if visit.Outcome == observation.WrongProtocol || visit.Outcome == observation.Reset && denies(card, v.s.w.cfg.Protocol) {
 			visit.Outcome = observation.WrongProtocol
-			visit.Detail = speaks(card, v.w.cfg.Protocol)
+			visit.Detail = speaks(card, v.s.w.cfg.Protocol)
 		}
 		return
 	}
-	v.result.Neighbours = without(peers, v.peer, v.w.identity.self)
+	v.result.Neighbours = without(peers, v.peer, v.s.w.identity.self)
 	visit.Neighbours = uint32(len(v.result.Neighbours))
 	visit.Outcome, visit.Partial, visit.Detail = observation.Answered, partial, ""
 	switch {
@@ -60,7 +59,7 @@ func (v *visit) talk(ctx context.Context, l *link) {
 
 // identify asks the peer who it is. What came before an error is kept.
 func (v *visit) identify(ctx context.Context, l *link) (*identifypb.Identify, error) {
-	s, err := openStream(ctx, l, identifyID, v.w.load.stretch(v.w.cfg.RequestTimeout))
+	s, err := openStream(ctx, l, identifyID, v.s.w.load.stretch(v.s.w.cfg.RequestTimeout))
 	if err != nil {
 		return &identifypb.Identify{}, err
 	}
@@ -107,7 +106,7 @@ func speaks(card *identifypb.Identify, want string) string {
 
 // maxNamed is how many peers of one reply are believed: an honest one names k,
 // and the target beside them.
-func (v *visit) maxNamed() int { return 4 * v.w.cfg.K }
+func (v *visit) maxNamed() int { return 4 * v.s.w.cfg.K }
 
 // stream is one negotiated stream.
 type stream struct {
@@ -180,10 +179,10 @@ func (q *questions) ask(ctx context.Context, targets []Peer) ([]reply, error) {
 }
 
 func (q *questions) exchange(ctx context.Context, targets []Peer) (replies []reply, err error) {
-	start, patience := time.Now(), q.v.w.load.stretch(q.v.w.cfg.RequestTimeout)
+	start, patience := time.Now(), q.v.s.w.load.stretch(q.v.s.w.cfg.RequestTimeout)
 	if q.s == nil {
 		q.onStream = 0
-		if q.s, err = openStream(ctx, q.l, protocol.ID(q.v.w.cfg.Protocol), patience); err != nil {
+		if q.s, err = openStream(ctx, q.l, protocol.ID(q.v.s.w.cfg.Protocol), patience); err != nil {
 			return nil, err
 		}
 		q.r = msgio.NewVarintReaderSize(q.s, maxMessage)
@@ -225,7 +224,7 @@ func (q *questions) read(patience time.Duration) (reply, error) {
 		return reply{}, fmt.Errorf("read reply: %w", err)
 	}
 	defer q.r.ReleaseMsg(raw)
-	r, err := q.v.w.book.readReply(raw, q.v.maxNamed())
+	r, err := q.v.s.w.book.readReply(raw, q.v.maxNamed())
 	if err != nil {
 		return r, &malformedError{err}
 	}

@@ -123,7 +123,7 @@ func (d *dialer) openQUIC(ctx context.Context, p Peer, c candidate) (transport.C
 		if !d.load.trySocket() {
 			return // then the time-out decides
 		}
-		defer d.load.leaveSocket()
+		defer leave(d.load.sockets)
 		if err := knockUDP(ctx, c); errors.Is(err, syscall.ECONNREFUSED) {
 			cancel(err)
 		}

@@ -21,39 +21,54 @@ const (
 
 // visit is one visit under way.
 type visit struct {
-	w      *Walker
+	s      *walk
 	peer   Peer
+	idle   func() // to be called once the visit only waits
 	known  []multiaddr.Multiaddr
 	dialed []candidate
 	failed []attempt
-	booked map[netip.Addr]bool
+	booked bookings
 	result observation.Result[Peer]
 }
 
-// visit talks to p once. It returns false when ctx ended: then there is
-// nothing to say about p. An error means that this machine cannot dial.
-func (s *walk) visit(ctx context.Context, p Peer) (observation.Result[Peer], bool, error) {
-	v := &visit{w: s.w, peer: p, booked: make(map[netip.Addr]bool), result: observation.Result[Peer]{Peer: p}}
-	v.result.Visit.PeerID = p.String()
+// run talks to the peer once. When ctx ends before it does, there is nothing
+// to say about the peer. An error means that this machine cannot dial.
+func (v *visit) run(ctx context.Context) error {
+	v.result.Peer = v.peer
+	v.result.Visit.PeerID = v.peer.String()
 	v.result.Visit.VisitedAt = time.Now()
+	w := v.s.w
 	for v.learn(); ; v.learn() {
-		r := s.w.plan(ctx, p, v.known)
-		fresh := v.fresh(r.candidates)
+		r := w.plan(ctx, v.peer, v.known)
 		if len(r.candidates) == 0 {
 			v.unreachable(r)
-		} else if err := s.contact(ctx, v, fresh); err != nil {
-			return v.result, false, err
+		} else if err := v.contact(ctx, v.fresh(r.candidates)); err != nil {
+			return err
 		}
 		if ctx.Err() != nil {
-			return v.result, false, nil
+			return nil
 		}
-		if v.result.Visit.Outcome == observation.Answered || !s.w.book.late(p) {
+		if v.result.Visit.Outcome == observation.Answered || !w.book.late(v.peer) {
 			break
 		}
 	}
 	v.result.Visit.Addresses = addresses(v.known)
-	s.w.load.ended(p, v.result.Visit.Outcome, v.result.Visit.Address)
-	return v.result, true, nil
+	w.load.ended(v.peer, v.result.Visit.Outcome, v.result.Visit.Address)
+	return nil
+}
+
+// bookings are the hosts that the pacer knows of: each is booked once a visit.
+type bookings []netip.Addr
+
+// take books host unless it is booked already, or returns how long to wait.
+func (b *bookings) take(p Pacer, host netip.Addr) (wait time.Duration) {
+	if slices.Contains(*b, host) {
+		return 0
+	}
+	if wait = p.Take(host, time.Now()); wait <= 0 {
+		*b = append(*b, host)
+	}
+	return wait
 }
 
 // fresh returns the candidates that this visit has not dialled yet, and takes
@@ -68,7 +83,7 @@ func (v *visit) fresh(list []candidate) []candidate {
 
 // learn takes over what the book knows of the peer by now.
 func (v *visit) learn() {
-	for _, raw := range v.w.book.take(v.peer) {
+	for _, raw := range v.s.w.book.take(v.peer) {
 		if m, err := multiaddr.NewMultiaddrBytes([]byte(raw)); err == nil {
 			v.add(m)
 		}

@@ -10,65 +10,90 @@ import (
 	"canopy/crawler/observation"
 )
 
-// waitingVisits bounds the visits that wait for their turn with the pacer or
-// for a descriptor: a host with hundreds of peers must not hold up the others.
-const waitingVisits = 4096
+const (
+	// waitingVisits bounds the visits that wait for the pacer: a host with
+	// hundreds of peers must not hold up the others.
+	waitingVisits = 4096
+	// idlePatience is how long a visit counts as active: one that takes longer
+	// is waiting for its peer and leaves its place to others.
+	idlePatience = 500 * time.Millisecond
+	// A shortage of our own is waited out. After some minutes nothing of ours
+	// will end it.
+	shortageWait  = 100 * time.Millisecond
+	shortageTries = 100
+)
 
 // walk is one Walk under way.
 type walk struct {
-	w      *Walker
-	places chan struct{} // one for each visit that is under way
-	queue  chan struct{} // one for each visit that was begun
+	w       *Walker
+	results chan<- []observation.Result[Peer]
+	begun   chan struct{} // one for each visit
+	dialing chan struct{} // one for each visit that is past the pacer
+	fail    context.CancelCauseFunc
 }
 
-func newWalk(w *Walker) *walk {
-	return &walk{w: w, places: make(chan struct{}, w.cfg.Visits), queue: make(chan struct{}, waitingVisits)}
+func newWalk(w *Walker, results chan<- []observation.Result[Peer]) *walk {
+	return &walk{
+		w: w, results: results,
+		begun: make(chan struct{}, waitingVisits+w.cfg.Visits), dialing: make(chan struct{}, w.cfg.Visits),
+	}
 }
 
-func (s *walk) run(ctx context.Context, targets <-chan []Peer, results chan<- []observation.Result[Peer]) error {
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	outer := ctx
+func (s *walk) run(ctx context.Context, targets <-chan []Peer) error {
+	ctx, s.fail = context.WithCancelCause(ctx)
+	defer s.fail(nil)
+	go s.w.load.watch(ctx)
 	var visits sync.WaitGroup
-	watch, stop := context.WithCancel(ctx)
-	defer stop()
-	go s.w.load.watch(watch)
 	for open := true; open; {
 		select {
 		case <-ctx.Done():
 			open = false
-		case batch, ok := <-targets:
-			open = ok
+		case batch, more := <-targets:
+			open = more
 			for _, p := range batch {
-				if !enter(ctx, s.queue) {
+				idle := s.admit(ctx)
+				if idle == nil {
 					break
 				}
 				visits.Go(func() {
-					defer leave(s.queue)
-					s.deliver(ctx, p, results, fail)
+					defer leave(s.begun)
+					defer idle()
+					s.deliver(ctx, &visit{s: s, peer: p, idle: idle})
 				})
 			}
 		}
 	}
 	visits.Wait()
 	var broken *brokenError
-	if errors.As(context.Cause(outer), &broken) {
+	if errors.As(context.Cause(ctx), &broken) {
 		return broken
 	}
 	return nil
 }
 
-func (s *walk) deliver(ctx context.Context, p Peer, results chan<- []observation.Result[Peer], fail context.CancelCauseFunc) {
-	r, ok, err := s.visit(ctx, p)
-	if err != nil {
-		fail(&brokenError{err})
+// admit waits until another visit may begin, nil when ctx ends first. The visit
+// counts as active until it calls what admit returns: that is when it ends, or
+// when it only waits, be it for the pacer or for a peer that may be gone.
+func (s *walk) admit(ctx context.Context) (idle func()) {
+	if !enter(ctx, s.begun) {
+		return nil
 	}
-	if !ok {
+	return s.w.load.acquire(ctx)
+}
+
+func (s *walk) deliver(ctx context.Context, v *visit) {
+	patience := s.w.load.afterFunc(idlePatience, v.idle)
+	defer patience.Stop()
+	if err := v.run(ctx); err != nil {
+		s.fail(&brokenError{err})
+	}
+	if ctx.Err() != nil {
 		return
 	}
+	r := v.result
 	s.w.cfg.Logger.Debug("visit", "peer", r.Visit.PeerID, "outcome", r.Visit.Outcome, "address", r.Visit.Address, "detail", r.Visit.Detail)
 	select {
-	case results <- []observation.Result[Peer]{r}:
+	case s.results <- []observation.Result[Peer]{r}:
 	case <-ctx.Done():
 	}
 }
@@ -78,6 +103,66 @@ type brokenError struct{ err error }
 
 func (e *brokenError) Error() string { return e.err.Error() }
 func (e *brokenError) Unwrap() error { return e.err }
+
+// contact dials the candidates and talks to the peer, and settles the visit
+// unless ctx ends before.
+func (v *visit) contact(ctx context.Context, list []candidate) error {
+	if len(list) == 0 || !v.pace(ctx, list[0]) || !enter(ctx, v.s.dialing) {
+		return nil
+	}
+	defer leave(v.s.dialing)
+	load := v.s.w.load
+	if !enter(ctx, load.sockets) {
+		return nil
+	}
+	defer leave(load.sockets)
+	for try := 1; ; try++ {
+		short := v.once(ctx, list)
+		if short == nil || ctx.Err() != nil {
+			return nil
+		}
+		if try == shortageTries {
+			return fmt.Errorf("dial peers: %w: allow more open files (ulimit -n) or lower the number of visits", short)
+		}
+		load.starve()
+		v.s.w.cfg.Logger.Warn("wait for a free descriptor or port", "error", short)
+		if !sleep(ctx, min(time.Duration(try)*shortageWait, 3*time.Second)) {
+			return nil
+		}
+	}
+}
+
+// once makes one try. When limits of this machine stood in the way and nobody
+// answered, it returns that error.
+func (v *visit) once(ctx context.Context, list []candidate) (short error) {
+	l, failed := v.s.w.dialer.race(ctx, v.peer, list, &v.booked)
+	if l != nil {
+		v.talk(ctx, l)
+		return nil
+	}
+	for _, a := range failed {
+		if ours(a.err) {
+			return a.err
+		}
+	}
+	v.failed = append(v.failed, failed...)
+	v.settle(judge(v.failed))
+	return nil
+}
+
+// pace waits until the host of c may be contacted.
+func (v *visit) pace(ctx context.Context, c candidate) bool {
+	for {
+		wait := v.booked.take(v.s.w.cfg.Pacer, c.addr.Addr())
+		if wait <= 0 {
+			return true
+		}
+		v.idle()
+		if !sleep(ctx, wait) {
+			return false
+		}
+	}
+}
 
 func enter(ctx context.Context, places chan struct{}) bool {
 	select {
@@ -89,81 +174,6 @@ func enter(ctx context.Context, places chan struct{}) bool {
 }
 
 func leave(places chan struct{}) { <-places }
-
-const (
-	shortageWait  = 100 * time.Millisecond
-	shortageTries = 100 // in all some minutes: then nothing of ours will end it
-)
-
-// contact dials the candidates and talks to the peer, and settles the visit.
-// A shortage of our own is waited out.
-func (s *walk) contact(ctx context.Context, v *visit, list []candidate) error {
-	if len(list) == 0 || !s.pace(ctx, v, list[0]) || !enter(ctx, s.places) {
-		return nil
-	}
-	defer leave(s.places)
-	if !s.w.load.enterSocket(ctx) {
-		return nil
-	}
-	defer s.w.load.leaveSocket()
-	for try := 1; ; try++ {
-		short, err := s.once(ctx, v, list)
-		if !short || ctx.Err() != nil {
-			return nil
-		}
-		if try == shortageTries {
-			return fmt.Errorf("dial peers: %w: allow more open files (ulimit -n) or lower the number of visits", err)
-		}
-		s.w.load.starve()
-		s.w.cfg.Logger.Warn("wait for a free descriptor or port", "error", err)
-		if !sleep(ctx, min(time.Duration(try)*shortageWait, 3*time.Second)) {
-			return nil
-		}
-	}
-}
-
-// once makes one try. It returns true and why when our own limits stood in the
-// way and nobody answered.
-func (s *walk) once(ctx context.Context, v *visit, list []candidate) (short bool, err error) {
-	release := s.w.load.acquire(ctx)
-	if release == nil {
-		return false, nil
-	}
-	defer release()
-	patience := s.w.load.afterFunc(idlePatience, release)
-	defer patience.Stop()
-	l, failed := s.w.dialer.race(ctx, v.peer, list, v.booked)
-	if l != nil {
-		v.talk(ctx, l)
-		return false, nil
-	}
-	for _, a := range failed {
-		if ours(a.err) {
-			return true, a.err
-		}
-	}
-	v.failed = append(v.failed, failed...)
-	v.settle(judge(v.failed))
-	return false, nil
-}
-
-// idlePatience is how long a visit counts as active: one that takes longer is
-// waiting for its peer and leaves its place to others.
-const idlePatience = 500 * time.Millisecond
-
-// pace waits until the host of c may be contacted.
-func (s *walk) pace(ctx context.Context, v *visit, c candidate) bool {
-	host := c.addr.Addr()
-	for !v.booked[host] {
-		wait := s.w.cfg.Pacer.Take(host, time.Now())
-		if wait <= 0 {
-			v.booked[host] = true
-		} else if !sleep(ctx, wait) {
-			return false
-		}
-	}
-	return true
-}
 
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
