@@ -18,6 +18,7 @@ const (
 	sendBatch   = 256                  // results handed over at once
 	holdResults = 4096                 // results kept while the engine is busy
 	lastWord    = time.Second          // how long finished visits wait for the engine after ctx has ended
+	stall       = 10 * tick            // without a look at timers: we were held up, and what arrived meanwhile is read first
 	firstWindow = 256
 	leastWindow = 64
 	crowdedAt   = receiveBuffer / 16 // bytes that wait to be read, from which the window grows no more
@@ -57,12 +58,14 @@ type loop struct {
 	batch    []observation.Result[Peer]
 	names    names
 
-	dropped uint64 // as the kernel counted at the last look
-	scans   int    // searches by address left in this tick
-	putOff  int    // visits that were put off in this tick
-	message krpc.Message
-	in      [krpc.MaxPacket]byte
-	out     []byte
+	dropped  uint64 // as the kernel counted at the last look
+	lastTick time.Duration
+	excused  time.Duration // until then nobody is silent and no round trip is measured: we were held up
+	scans    int           // searches by address left in this tick
+	putOff   int           // visits that were put off in this tick
+	message  krpc.Message
+	in       [krpc.MaxPacket]byte
+	out      []byte
 }
 
 func newLoop(w *Walker, s *socket, me *self, want krpc.Want, m mode, targets <-chan []Peer, results chan<- []observation.Result[Peer]) *loop {
@@ -127,6 +130,7 @@ func (l *loop) idle(ctx context.Context) bool {
 			l.targets = nil
 		}
 		l.pending = append(l.pending[:0], batch...)
+		l.lastTick = time.Since(l.began) // waiting for work is no stall
 		return true
 	case <-ctx.Done():
 		l.farewell()
@@ -138,8 +142,13 @@ func (l *loop) idle(ctx context.Context) bool {
 // results, and a look at the kernel's drops.
 func (l *loop) housekeep(ctx context.Context) {
 	l.scans = 64
+	if l.now-l.lastTick > stall {
+		l.excused = l.now + 2*stall
+		l.log.Debug("stalled", "socket", l.sock.local, "for", l.now-l.lastTick)
+	}
+	l.lastTick = l.now
 	wait := l.rtt.timeout()
-	for l.oldest != none && l.visits[l.oldest].sentAt+wait <= l.now {
+	for l.oldest != none && l.visits[l.oldest].sentAt+wait <= l.now && l.now >= l.excused {
 		l.silent(l.oldest)
 	}
 	for l.putOff = 0; l.putOff < patience; {

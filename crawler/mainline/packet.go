@@ -118,7 +118,7 @@ func (l *loop) packet(b []byte, from netip.AddrPort) {
 	}
 	v.waiting = false
 	l.grow()
-	if v.sends == 1 {
+	if v.sends == 1 && l.now >= l.excused {
 		d := l.now - v.sentAt
 		l.rtt.sample(d)
 		if v.fastest == 0 || d < v.fastest {
@@ -140,7 +140,7 @@ func (l *loop) match(tid []byte, from netip.AddrPort) (int32, bool) {
 			if v.lateGen == generation && v.lateFrom == from {
 				v.lateFrom = netip.AddrPort{} // once
 				l.counts.late.Add(1)
-				if v.lateSent > 0 { // or time-outs would only learn from replies that met them
+				if v.lateSent > 0 && l.now >= l.excused { // or time-outs would only learn from replies that met them
 					l.rtt.sample(l.now - v.lateSent)
 				}
 				return 0, false

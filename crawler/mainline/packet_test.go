@@ -2,6 +2,7 @@ package mainline
 
 import (
 	"net/netip"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,6 +22,11 @@ func (r *recorder) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) 
 	return len(b), nil
 }
 
+// noControl is a file descriptor that there isn't.
+type noControl struct{ syscall.RawConn }
+
+func (noControl) Control(func(uintptr)) error { return nil }
+
 // testLoop is a loop that visits one peer, without a network.
 func testLoop(tb testing.TB, m mode) (*loop, *recorder, Peer) {
 	tb.Helper()
@@ -29,13 +35,43 @@ func testLoop(tb testing.TB, m mode) (*loop, *recorder, Peer) {
 		tb.Fatal(err)
 	}
 	r := new(recorder)
-	s := &socket{packetConn: r, local: netip.MustParseAddrPort("192.0.2.1:6881")}
+	s := &socket{packetConn: r, raw: noControl{}, local: netip.MustParseAddrPort("192.0.2.1:6881")}
 	l := newLoop(w, s, newSelf(w.id, []*socket{s}), krpc.WantNodes, m, nil, nil)
 	l.began = time.Now()
 	p := NewPeer(idOf(1), netip.MustParseAddrPort("198.51.100.7:6881"))
 	l.pending = []Peer{p}
 	l.fill()
 	return l, r, p
+}
+
+// TestOurStallIsNobodysSilence: when we were held up, what waits to be read
+// comes before time-outs, and no round trip is measured.
+func TestOurStallIsNobodysSilence(t *testing.T) {
+	l, r, p := testLoop(t, modeSurvey)
+	l.now = time.Hour
+	l.housekeep(t.Context())
+	if l.active != 1 || len(l.batch) != 0 {
+		t.Fatal("the peer was given up before its reply was looked at")
+	}
+	a := krpc.Answer{ID: p.ID}
+	for range 2 {
+		l.packet(patched(t, a.Append(nil, []byte("tttt")), r.last), p.Addr())
+	}
+	if len(l.batch) != 1 || l.batch[0].Visit.Outcome != observation.Answered || l.batch[0].Visit.RTT != 0 {
+		t.Errorf("%+v", l.batch)
+	}
+}
+
+// TestSilence: who does not answer in time is given up, late or not.
+func TestSilence(t *testing.T) {
+	l, _, _ := testLoop(t, modeSurvey)
+	for range 2000 {
+		l.now += tick
+		l.housekeep(t.Context())
+	}
+	if len(l.batch) != 1 || l.batch[0].Visit.Outcome != observation.Timeout || l.batch[0].Visit.Queries != 1 {
+		t.Errorf("%+v", l.batch)
+	}
 }
 
 // FuzzReply gives a visit whatever bytes as replies to its queries, with the
