@@ -183,5 +183,5 @@ func population(network string) []plannedPeer {
 // hostile strings stand in every text field that the network or a data set fills.
 var hostile = []string{
 	`<script>window.pwned=1</script>`, `"><img src=x onerror="window.pwned=1">`, `</title></svg><script>window.pwned=1</script>`, "\x1b[31mred\x07",
-	`=HYPERLINK("http://example.org","x")`, strings.Repeat("A", 10_000), "\xff\xfe\x00", "right\u202eleft", "javascript:alert(1)", "{{.}}", "",
+	`=HYPERLINK("http://example.org","x")`, strings.Repeat("A", 10_000), "\xff\xfe\x00", "right\u202eleft", "javascript:alert(1)", "{{.}}", "日本語の組織、とても長い名前の株式会社", "",
 }

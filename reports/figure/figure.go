@@ -108,7 +108,7 @@ var themed = strings.NewReplacer(
 func drawPNG(lay layout) ([]byte, error) {
 	height := lay(nil, wide)
 	canvas := vgimg.NewWith(vgimg.UseWH(wide, height), vgimg.UseDPI(dpi))
-	p := &pen{Canvas: draw.New(canvas), height: height}
+	p := &pen{Canvas: draw.New(canvas), height: height, raster: true}
 	p.rect(0, 0, wide, height, paper)
 	lay(p, wide)
 	var out bytes.Buffer

@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	xfont "golang.org/x/image/font"
+	"golang.org/x/image/font/sfnt"
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/font/liberation"
 	"gonum.org/v1/plot/vg"
@@ -36,10 +37,28 @@ var (
 )
 
 func (s textStyle) face() font.Face { return fonts().Lookup(s.font, s.font.Size) }
+
+// width is how wide a text is drawn. What the font lacks is as wide as high: a
+// page shows it in another font, most of them East Asian.
 func (s textStyle) width(text string) vg.Length {
 	face := s.face()
-	return face.Width(legible(text))
+	known, missing := split(face, legible(text))
+	return face.Width(known) + vg.Length(missing)*s.font.Size
 }
+
+// split returns the characters that a font has, and how many it lacks.
+func split(face font.Face, text string) (known string, missing int) {
+	var buf sfnt.Buffer
+	known = strings.Map(func(r rune) rune {
+		if glyph, err := face.Face.GlyphIndex(&buf, r); err != nil || glyph == 0 {
+			missing++
+			return -1
+		}
+		return r
+	}, text)
+	return known, missing
+}
+
 func (s textStyle) lineHeight() vg.Length { return s.font.Size * 1.3 }
 func (s textStyle) widest(t []string) (w vg.Length) {
 	for _, text := range t {
@@ -56,6 +75,18 @@ func legible(text string) string {
 		}
 		return r
 	}, text)
+}
+
+// boxed puts a box for each character that a font lacks.
+func boxed(face font.Face, text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if _, missing := split(face, string(r)); missing > 0 {
+			r = '□'
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
 }
 
 // fit cuts text to a width, ending in an ellipsis.
@@ -99,6 +130,7 @@ func wrap(text string, style textStyle, width vg.Length) []string {
 // that a layout can be measured before its canvas is made.
 type pen struct {
 	draw.Canvas
+	raster bool // what the font lacks can't be shown
 	height vg.Length
 	x0, y0 vg.Length
 }
@@ -120,8 +152,12 @@ func (p *pen) text(x, y vg.Length, style textStyle, text string) {
 	if text = legible(text); p == nil || text == "" {
 		return
 	}
+	face := style.face()
+	if p.raster {
+		text = boxed(face, text)
+	}
 	p.SetColor(style.color)
-	p.FillString(style.face(), p.at(x, y+style.font.Size), text)
+	p.FillString(face, p.at(x, y+style.font.Size), text)
 }
 
 // lines draws lines one below the other and returns where they end.
