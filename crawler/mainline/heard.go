@@ -13,7 +13,7 @@ const maxHeard = 2048
 // between visits.
 type heard struct {
 	peers []Peer
-	index []uint16 // open addressing; position in peers plus 1, 0 for none
+	index []uint32 // open addressing; 16 bits of the hash, then the position in peers plus 1; 0 for none
 	full  bool     // something was left out
 }
 
@@ -31,7 +31,7 @@ func (h *heard) add(p Peer) bool {
 	if 2*len(h.peers) >= len(h.index) {
 		h.grow()
 	}
-	i := h.slot(p)
+	i, mark := h.slot(p)
 	if h.index[i] != 0 {
 		return false
 	}
@@ -40,24 +40,29 @@ func (h *heard) add(p Peer) bool {
 		return false
 	}
 	h.peers = append(h.peers, p)
-	h.index[i] = uint16(len(h.peers))
+	h.index[i] = mark | uint32(len(h.peers))
 	return true
 }
 
-// slot returns where p stands, or where it may be put.
-func (h *heard) slot(p Peer) int {
+// slot returns where p stands, or where it may be put, and the mark of its
+// hash, which spares most looks at other peers.
+func (h *heard) slot(p Peer) (i int, mark uint32) {
+	sum := maphash.Comparable(seed, p)
+	mark = uint32(sum>>32) &^ 0xffff
 	mask := len(h.index) - 1
-	i := int(maphash.Comparable(seed, p)) & mask
-	for h.index[i] != 0 && h.peers[h.index[i]-1] != p {
-		i = (i + 1) & mask
+	for i = int(sum) & mask; h.index[i] != 0; i = (i + 1) & mask {
+		if e := h.index[i]; e&^0xffff == mark && h.peers[e&0xffff-1] == p {
+			break
+		}
 	}
-	return i
+	return i, mark
 }
 
 func (h *heard) grow() {
-	h.index = make([]uint16, max(64, 2*len(h.index)))
+	h.index = make([]uint32, max(64, 2*len(h.index)))
 	for n, p := range h.peers {
-		h.index[h.slot(p)] = uint16(n + 1)
+		i, mark := h.slot(p)
+		h.index[i] = mark | uint32(n+1)
 	}
 }
 
