@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -55,10 +56,10 @@ func (a *app) openData() (*address.Table, error) {
 func (a *app) openStore(ctx context.Context, o store.Options) (*store.Store, error) {
 	o.Logger = a.logger
 	s, err := store.Open(ctx, a.storeURL, o)
-	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
+	if errors.Is(err, store.ErrURL) {
+		return nil, usagef("--store: %w", err)
 	}
-	return s, nil
+	return s, err
 }
 
 // openRecord opens the record for writing and brings its schema up to date.
@@ -69,7 +70,7 @@ func (a *app) openRecord(ctx context.Context) (*store.Store, error) {
 	}
 	if err := s.Migrate(ctx); err != nil {
 		a.close("store", s.Close)
-		return nil, fmt.Errorf("open store: %w", err)
+		return nil, err
 	}
 	return s, nil
 }

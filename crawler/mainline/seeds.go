@@ -67,7 +67,7 @@ func (w *Walker) resolve(ctx context.Context) []entry {
 			}
 		}
 		if len(e.addrs) == 0 {
-			e.why = fmt.Sprintf("stands for %v, which may not be contacted (loopback and private addresses need a local crawl)", ips)
+			e.why = fmt.Sprintf("stands for %s, which may not be contacted (loopback and private addresses need --local)", ips)
 		}
 	}
 	return entries

@@ -25,6 +25,7 @@ import (
 
 // Errors that a caller may want to tell apart.
 var (
+	ErrURL         = errors.New("read store URL")
 	ErrNoTables    = errors.New("store has no tables: run `canopy store migrate` or a crawl first")
 	ErrOldSchema   = errors.New("store has an older schema: run `canopy store migrate`")
 	ErrNewerSchema = errors.New("store has a newer schema than this program knows: upgrade canopy")

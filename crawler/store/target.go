@@ -39,13 +39,13 @@ func parseURL(raw string) (*target, error) {
 		err = errors.New("it begins with none of chdb:, clickhouse://, http://, https://; examples are chdb:canopy-data and clickhouse://user:password@host:9000/canopy")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read store URL: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrURL, err)
 	}
 	if t.database == "" {
 		t.database = DefaultDatabase
 	}
 	if !databaseName.MatchString(t.database) {
-		return nil, fmt.Errorf("read store URL: %q is no database name: use letters, digits and _", t.database)
+		return nil, fmt.Errorf("%w: %q is no database name: use letters, digits and _", ErrURL, t.database)
 	}
 	return t, nil
 }
