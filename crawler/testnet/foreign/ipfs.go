@@ -30,7 +30,7 @@ type IPFSConfig struct {
 
 // DefaultIPFS is ten servers and two clients of two generations.
 func DefaultIPFS() IPFSConfig {
-	return IPFSConfig{Servers: 5, Clients: 1, Settle: 90 * time.Second, Log: slog.New(slog.DiscardHandler)}
+	return IPFSConfig{Servers: 5, Clients: 1, Settle: 120 * time.Second, Log: slog.New(slog.DiscardHandler)}
 }
 
 // IPFSNode is the truth of one node, as the node itself tells it.
@@ -148,8 +148,8 @@ func (s *IPFS) Await(ctx context.Context, done func([]IPFSNode) bool) error {
 // Close ends every node.
 func (s *IPFS) Close() { s.procs.close() }
 
-// settled says whether every server knows most others and is known by enough. All
-// of them is too much to ask: a connection that failed is not tried again soon.
+// settled says whether every server knows half of the others and is known by
+// enough. More would take long: a connection that failed is not tried again soon.
 func (s *IPFS) settled(nodes []IPFSNode) bool {
 	if len(nodes) < s.started {
 		return false
@@ -157,7 +157,7 @@ func (s *IPFS) settled(nodes []IPFSNode) bool {
 	servers := slices.DeleteFunc(slices.Clone(nodes), func(n IPFSNode) bool { return !n.Server })
 	for _, n := range servers {
 		knows, known := count(servers, n)
-		if knows < len(servers)*3/4 || known < enough {
+		if knows < len(servers)/2 || known < enough {
 			return false
 		}
 	}
