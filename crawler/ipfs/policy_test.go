@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
@@ -233,6 +234,29 @@ func TestPeersSeeOurName(t *testing.T) {
 	_ = l.Close()
 	if n := n.dht.RoutingTable().Size(); n != 0 {
 		t.Errorf("we are in the table of the peer: %d entries", n)
+	}
+}
+
+// TestConnectionsCloseAtOnce looks from the other side again: the visit leaves
+// no connection behind, over neither transport.
+func TestConnectionsCloseAtOnce(t *testing.T) {
+	for _, transport := range []Transport{TCP, QUIC} {
+		n := newNode(t, 0)
+		sub, err := n.host.EventBus().Subscribe(new(event.EvtPeerConnectednessChanged))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := newWalker(t, Config{Bootstrap: []string{n.seed()}, Transports: []Transport{transport}})
+		w.mention(n.info)
+		if got := crawl(t, w, n.info.ID).outcomes(); got[observation.Answered] != 1 {
+			t.Fatalf("got %v", got)
+		}
+		for e := range sub.Out() {
+			if e.(event.EvtPeerConnectednessChanged).Connectedness == network.NotConnected {
+				break
+			}
+		}
+		_ = sub.Close()
 	}
 }
 

@@ -23,9 +23,8 @@ import (
 // implementations abort a connection on which streams open before they are
 // done setting it up.
 func (v *visit) talk(ctx context.Context, l *link) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
+	defer l.Close()
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })() // nothing on a closed connection waits
 	go v.s.w.identity.serve(l, l.RemoteMultiaddr(), v.s.w.cfg.RequestTimeout)
 
 	card, err := v.identify(ctx, l)
