@@ -14,7 +14,7 @@ import (
 // banner stands on every figure and page with data of a local network.
 const banner = "Synthetic demo data: a planned population on a local network, not a public one"
 
-const interval = "95 % interval"
+const interval = "95\u00a0% interval"
 
 var looks = map[string]figure.Look{
 	"community": figure.Green, "institutional": figure.Sky, "commercial": figure.Orange, unknown: figure.Neutral,
@@ -107,7 +107,7 @@ func (n *Network) shareCaption(more string) string {
 	if more != "" {
 		parts = append(parts, more)
 	}
-	return strings.Join(append(parts, "Interval: 95 %, Wilson on the effective sample size."), " ")
+	return strings.Join(append(parts, "Interval: 95\u00a0%, Wilson on the effective sample size."), " ")
 }
 
 // period is from the first to the last crawl used.

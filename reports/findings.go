@@ -119,7 +119,7 @@ func (n *Network) outcomeCaption() string {
 	for _, o := range n.Outcomes {
 		visits, crawls = visits+o.Total(), len(o.Counts)
 	}
-	return fmt.Sprintf("Unit: share of discovered peers, mean of crawls; each was visited once in a crawl, with a second try after silence. n\u00a0=\u00a0%s in %s, %s. Interval: 95 %%, Wilson on the effective sample size.",
+	return fmt.Sprintf("Unit: share of discovered peers, mean of crawls; each was visited once in a crawl, with a second try after silence. n\u00a0=\u00a0%s in %s, %s. Interval: 95\u00a0%%, Wilson on the effective sample size.",
 		plural(visits, "visit"), plural(crawls, "crawl"), dates(n.Crawls[0].StartedAt, n.Crawls[len(n.Crawls)-1].StartedAt))
 }
 
@@ -137,7 +137,7 @@ func (n *Network) headlineDetail() string {
 		return ""
 	}
 	s := largestOf(n.Hosting)
-	detail := fmt.Sprintf("Counted: %s. n\u00a0=\u00a0%s in %s. %s: %s, 95 %% interval.", Cell, plural(n.Peers, "distinct peer"), plural(len(n.Used), "crawl"),
+	detail := fmt.Sprintf("Counted: %s. n\u00a0=\u00a0%s in %s. %s: %s, 95\u00a0%% interval.", Cell, plural(n.Peers, "distinct peer"), plural(len(n.Used), "crawl"),
 		sentence(landLabel(s.Class)), percentInterval(s.Share))
 	c := n.community()
 	detail += fmt.Sprintf(" Community: between %s and %s"+nbsp+"%% with the intervals of the bound.", number(c.AtLeast.Lower, decimals(c.AtLeast)), number(c.AtMost.Upper, decimals(c.AtMost)))

@@ -95,7 +95,7 @@ func (v view) land() page.Section {
 	}
 	rows = append(rows, append(all, percentInterval(*v.Undecided), "100"+nbsp+"%"))
 	return v.part("land", "Whose land", v.figure("land"),
-		table("Share of all reachable peers by land and by who runs them, as far as the evidence decides, with 95 % intervals at the margins. "+sentence(Cell)+".", head, rows))
+		table("Share of all reachable peers by land and by who runs them, as far as the evidence decides, with 95\u00a0% intervals at the margins. "+sentence(Cell)+".", head, rows))
 }
 
 // cell writes a share within a table, where nothing reads as a dash.
@@ -115,7 +115,7 @@ func (v view) operators() page.Section {
 		text("A hobbyist’s rented server is a community node on commercial land, so who runs a peer is judged apart from where it stands. "+
 			"For %s of the reachable peers the evidence does not decide: the bound says what that leaves open.", percentInterval(*v.Undecided)),
 		v.figure("operators"),
-		table("Share of reachable peers by who runs them: lower bound, likeliest kind, upper bound, each with its 95 % interval.",
+		table("Share of reachable peers by who runs them: lower bound, likeliest kind, upper bound, each with its 95\u00a0% interval.",
 			[]string{"Run by", "at least", "likeliest", "at most"}, rows),
 	}
 	if v.Operators != nil {
@@ -146,7 +146,7 @@ func (v view) trendTable(by string, trend []Trend, label func(string) string) []
 		}
 		rows = append(rows, row)
 	}
-	return table("Share of reachable peers of each crawl by "+by+", with 95 % intervals. Times in UTC.", head, rows)
+	return table("Share of reachable peers of each crawl by "+by+", with 95\u00a0% intervals. Times in UTC.", head, rows)
 }
 
 func (v view) holders() page.Section {
@@ -185,7 +185,7 @@ func (v view) concentration(c *Concentration, noun string) []page.Block {
 	for i, s := range c.Largest {
 		rows[i] = []string{named(s.Class, "not named"), percentInterval(s.Share)}
 	}
-	caption := fmt.Sprintf("The %d largest of %s %s: share of reachable peers with its 95 %% interval.", len(rows), count(len(c.Holders)), c.Unit)
+	caption := fmt.Sprintf("The %d largest of %s %s: share of reachable peers with its 95\u00a0%% interval.", len(rows), count(len(c.Holders)), c.Unit)
 	return append([]page.Block{{Terms: terms}}, table(caption, []string{noun, "share"}, rows)...)
 }
 
