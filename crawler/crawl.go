@@ -15,6 +15,7 @@ import (
 type Options struct {
 	Vantage  string        // the steward's name for where we look from; "unnamed"
 	Scope    string        // observation.ScopeGlobal
+	Zone     string        // BITS/PREFIX of the key space if the walker keeps to a part of it
 	Software string        // program and version, written into the record
 	Deadline time.Duration // the crawl is cut short after this long; 0 = never
 	MaxPeers int           // bound of the frontier and so of memory; 50 million
@@ -76,7 +77,7 @@ func Run[P comparable](ctx context.Context, w Walker[P], sink Sink, opts Options
 	network := w.Network()
 	started := time.Now()
 	crawl := observation.Crawl{
-		ID: observation.NewCrawlID(started), Network: network.Name, Vantage: opts.Vantage, Scope: opts.Scope,
+		ID: observation.NewCrawlID(started), Network: network.Name, Vantage: opts.Vantage, Scope: opts.Scope, Zone: opts.Zone,
 		StartedAt: started, State: observation.Running, Software: opts.Software, Notes: opts.Notes,
 	}
 	var err error

@@ -22,6 +22,7 @@ type Crawl struct {
 	Network    string        `json:"network"`
 	Vantage    string        `json:"vantage"`
 	Scope      string        `json:"scope"`
+	Zone       string        `json:"zone,omitempty"` // BITS/PREFIX of the key space that was walked, empty: all of it
 	StartedAt  time.Time     `json:"started_at"`
 	Duration   time.Duration `json:"duration_ns"` // zero while running
 	State      string        `json:"state"`
@@ -36,10 +37,12 @@ type Crawl struct {
 // Finished says whether the crawl has ended, in whatever state.
 func (c Crawl) Finished() bool { return c.State != "running" }
 
-// Exhausted says whether the crawl visited all that it heard of. Only such a
-// crawl is a snapshot of the network: one that was cut short holds whoever was
-// met first.
+// Exhausted says whether the crawl visited all that it heard of.
 func (c Crawl) Exhausted() bool { return c.State == "complete" || c.State == "degraded" }
+
+// Snapshot says whether the crawl is one of the whole network. One that was cut
+// short holds whoever was met first, and one of a zone only its nodes.
+func (c Crawl) Snapshot() bool { return c.Exhausted() && c.Zone == "" }
 
 // Degraded says whether trouble of our own may have hidden living peers.
 func (c Crawl) Degraded() bool { return c.State == "degraded" }
@@ -55,7 +58,7 @@ func Crawls(ctx context.Context, q analysis.Querier, w analysis.Window) ([]Crawl
 		to = w.To.UnixMilli()
 	}
 	rows, err := q.QueryContext(ctx, `
-SELECT network, toString(crawl_id), vantage, scope, toUnixTimestamp64Milli(started_at), toUnixTimestamp64Milli(ifNull(ended_at, started_at)),
+SELECT network, toString(crawl_id), vantage, scope, zone, toUnixTimestamp64Milli(started_at), toUnixTimestamp64Milli(ifNull(ended_at, started_at)),
        state, discovered, reachable, queries, software, settings, notes
 FROM crawls
 WHERE toUnixTimestamp64Milli(started_at) >= @from AND toUnixTimestamp64Milli(started_at) < @to
@@ -69,7 +72,7 @@ ORDER BY network, started_at, crawl_id`, sql.Named("from", from), sql.Named("to"
 		var c Crawl
 		var started, ended int64
 		var discovered, reachable uint64
-		err := rows.Scan(&c.Network, &c.ID, &c.Vantage, &c.Scope, &started, &ended,
+		err := rows.Scan(&c.Network, &c.ID, &c.Vantage, &c.Scope, &c.Zone, &started, &ended,
 			&c.State, &discovered, &reachable, &c.Queries, &c.Software, &c.Settings, &c.Notes)
 		if err != nil {
 			return nil, fmt.Errorf("read crawls: %w", err)

@@ -93,6 +93,7 @@ type Crawl struct {
 	Network    string    `json:"network"`
 	Vantage    string    `json:"vantage"` // the steward's name for where we look from
 	Scope      string    `json:"scope"`
+	Zone       string    `json:"zone,omitempty"` // BITS/PREFIX of the key space that was walked, empty: all of it
 	StartedAt  time.Time `json:"started_at"`
 	EndedAt    time.Time `json:"ended_at"` // zero while running
 	State      State     `json:"state"`

@@ -59,6 +59,7 @@ var crawlColumns = []column[observation.Crawl]{
 	field("crawl_id", func(c *observation.Crawl) uuid.UUID { return uuid.UUID(c.ID) }),
 	field("vantage", func(c *observation.Crawl) string { return c.Vantage }),
 	field("scope", func(c *observation.Crawl) string { return c.Scope }),
+	field("zone", func(c *observation.Crawl) string { return c.Zone }),
 	field("started_at", func(c *observation.Crawl) time.Time { return instant(c.StartedAt) }),
 	field("ended_at", func(c *observation.Crawl) *time.Time { return endOf(c) }),
 	field("state", func(c *observation.Crawl) string { return string(c.State) }),
