@@ -297,6 +297,10 @@ func (r *record) checkTables(t *testing.T, before, after map[string][]string) {
 
 // inNamespace runs the calling test again in a network namespace.
 func inNamespace(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("a swarm takes a minute to settle")
+	}
 	err := foreign.CheckNamespace(t.Context())
 	if err == nil {
 		err = foreign.CheckIPFS(clients)

@@ -3,6 +3,7 @@
 package foreign
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -18,7 +19,7 @@ func (n MainlineNode) endpoints() string {
 }
 
 // script runs one process that hosts all nodes of a client.
-func (s *Mainline) script(interpreter, file string, nodes []MainlineNode) error {
+func (s *Mainline) script(ctx context.Context, interpreter, file string, nodes []MainlineNode) error {
 	if len(nodes) == 0 {
 		return nil
 	}
@@ -30,21 +31,20 @@ func (s *Mainline) script(interpreter, file string, nodes []MainlineNode) error 
 	for _, n := range nodes {
 		args = append(args, n.endpoints())
 	}
-	_, err = s.procs.start(file, nil, interpreter, args...)
-	return err
+	return s.procs.start(ctx, file, nil, interpreter, args...)
 }
 
-func (s *Mainline) startLibtorrent(nodes []MainlineNode) error {
-	return s.script("/usr/bin/python3", "libtorrent_node.py", nodes)
+func (s *Mainline) startLibtorrent(ctx context.Context, nodes []MainlineNode) error {
+	return s.script(ctx, "/usr/bin/python3", "libtorrent_node.py", nodes)
 }
 
-func (s *Mainline) startBittorrentDHT(nodes []MainlineNode) error {
-	return s.script("node", "bittorrent_dht_node.js", nodes)
+func (s *Mainline) startBittorrentDHT(ctx context.Context, nodes []MainlineNode) error {
+	return s.script(ctx, "node", "bittorrent_dht_node.js", nodes)
 }
 
 // each starts one process for each node with the arguments that args returns;
 // dir is an existing folder for the process.
-func (s *Mainline) each(program string, nodes []MainlineNode, args func(n MainlineNode, dir string) ([]string, error)) error {
+func (s *Mainline) each(ctx context.Context, program string, nodes []MainlineNode, args func(n MainlineNode, dir string) ([]string, error)) error {
 	for _, n := range nodes {
 		name := program + "-" + n.Address.Addr().String()
 		dir, err := s.procs.folder(name)
@@ -55,15 +55,15 @@ func (s *Mainline) each(program string, nodes []MainlineNode, args func(n Mainli
 		if err != nil {
 			return fmt.Errorf("set up %s: %w", name, err)
 		}
-		if _, err := s.procs.start(name, nil, program, argv...); err != nil {
+		if err := s.procs.start(ctx, name, nil, program, argv...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Mainline) startTransmission(nodes []MainlineNode) error {
-	return s.each("transmission-daemon", nodes, func(n MainlineNode, dir string) ([]string, error) {
+func (s *Mainline) startTransmission(ctx context.Context, nodes []MainlineNode) error {
+	return s.each(ctx, "transmission-daemon", nodes, func(n MainlineNode, dir string) ([]string, error) {
 		settings, err := json.Marshal(map[string]any{
 			"bind-address-ipv4":       n.Address.Addr(),
 			"peer-port":               n.Address.Port(),
@@ -88,10 +88,10 @@ func (s *Mainline) startTransmission(nodes []MainlineNode) error {
 	})
 }
 
-func (s *Mainline) startAria2(nodes []MainlineNode) error {
+func (s *Mainline) startAria2(ctx context.Context, nodes []MainlineNode) error {
 	// aria2 starts its DHT only when it has something to download.
 	const magnet = "magnet:?xt=urn:btih:a94a8fe5ccb19ba61c4c0873d391e987982fbbd3"
-	return s.each("aria2c", nodes, func(n MainlineNode, dir string) ([]string, error) {
+	return s.each(ctx, "aria2c", nodes, func(n MainlineNode, dir string) ([]string, error) {
 		return []string{
 			"--no-conf", "--quiet", "--dir=" + dir,
 			"--interface=" + n.Address.Addr().String(),
@@ -105,8 +105,8 @@ func (s *Mainline) startAria2(nodes []MainlineNode) error {
 	})
 }
 
-func (s *Mainline) startRTorrent(nodes []MainlineNode) error {
-	return s.each("rtorrent", nodes, func(n MainlineNode, dir string) ([]string, error) {
+func (s *Mainline) startRTorrent(ctx context.Context, nodes []MainlineNode) error {
+	return s.each(ctx, "rtorrent", nodes, func(n MainlineNode, dir string) ([]string, error) {
 		rc := fmt.Sprintf(`system.daemon.set = true
 session.path.set = %s
 network.bind_address.set = %s

@@ -63,7 +63,7 @@ type IPFS struct {
 }
 
 // StartIPFS runs the nodes and returns when its servers know each other. It must
-// be called [Inside] a namespace.
+// be called [Inside] a namespace. The nodes end with ctx, or with Close.
 func StartIPFS(ctx context.Context, cfg IPFSConfig) (*IPFS, error) {
 	s := &IPFS{cfg: cfg, procs: processes{dir: cfg.Work}}
 	if err := s.start(ctx); err != nil {
@@ -73,18 +73,18 @@ func StartIPFS(ctx context.Context, cfg IPFSConfig) (*IPFS, error) {
 	return s, nil
 }
 
-func (s *IPFS) start(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Settle)
+func (s *IPFS) start(life context.Context) error {
+	ctx, cancel := context.WithTimeout(life, s.cfg.Settle)
 	defer cancel()
 	began := time.Now()
-	if err := s.script("3", "none"); err != nil {
+	if err := s.script(life, "3", "none"); err != nil {
 		return err
 	}
 	if err := s.Await(ctx, func(nodes []IPFSNode) bool { return len(nodes) > 0 }); err != nil {
 		return err
 	}
 	s.bootstrap = s.Nodes()[0].Addresses[0]
-	if err := s.script("2", s.bootstrap); err != nil {
+	if err := s.script(life, "2", s.bootstrap); err != nil {
 		return err
 	}
 	if err := s.Await(ctx, s.settled); err != nil {
@@ -95,7 +95,7 @@ func (s *IPFS) start(ctx context.Context) error {
 }
 
 // script runs one process that hosts all nodes of one generation of js-libp2p.
-func (s *IPFS) script(generation, bootstrap string) error {
+func (s *IPFS) script(ctx context.Context, generation, bootstrap string) error {
 	path, err := filepath.Abs(filepath.Join(s.cfg.Scripts, "js_libp2p_nodes.js"))
 	if err != nil {
 		return fmt.Errorf("find script: %w", err)
@@ -103,16 +103,18 @@ func (s *IPFS) script(generation, bootstrap string) error {
 	args := []string{path, generation, bootstrap}
 	for i := range s.cfg.Servers + s.cfg.Clients {
 		mode := "server"
-		if i >= s.cfg.Servers {
+		switch {
+		case i >= s.cfg.Servers:
 			mode = "client"
+		case i == s.cfg.Servers-1 && generation == "3":
+			mode = "quic"
 		}
 		s.started++
 		args = append(args, mode+":45."+strconv.Itoa(s.started)+".0.1") // tables admit few nodes per /16
 	}
 	r := &report{}
 	s.reports = append(s.reports, r)
-	_, err = s.procs.start("js-libp2p-"+generation, r, "node", args...)
-	return err
+	return s.procs.start(ctx, "js-libp2p-"+generation, r, "node", args...)
 }
 
 // Bootstrap is the multiaddr, with /p2p, of the one server that every node was

@@ -56,12 +56,12 @@ type MainlineNode struct {
 type mainlineClient struct {
 	name    string
 	install string
-	find    func(scripts string) error
-	start   func(s *Mainline, at []MainlineNode) error
+	find    func(ctx context.Context, scripts string) error
+	start   func(s *Mainline, ctx context.Context, at []MainlineNode) error
 }
 
-func executable(name string) func(string) error {
-	return func(string) error {
+func executable(name string) func(context.Context, string) error {
+	return func(context.Context, string) error {
 		_, err := exec.LookPath(name)
 		return err
 	}
@@ -77,10 +77,10 @@ var mainlineClients = []mainlineClient{
 }
 
 // CheckMainline names every client that is missing, and how to install it.
-func CheckMainline(scripts string) error {
+func CheckMainline(ctx context.Context, scripts string) error {
 	var errs []error
 	for _, c := range mainlineClients {
-		if err := c.find(scripts); err != nil {
+		if err := c.find(ctx, scripts); err != nil {
 			errs = append(errs, fmt.Errorf("find %s: %w: run %s", c.name, err, c.install))
 		}
 	}
@@ -95,7 +95,8 @@ type Mainline struct {
 }
 
 // StartMainline runs the clients and returns when every node answers, and knows
-// and is known by others. It must be called [Inside] a namespace.
+// and is known by others. It must be called [Inside] a namespace. The clients end
+// with ctx, or with Close.
 func StartMainline(ctx context.Context, cfg MainlineConfig) (*Mainline, error) {
 	s := &Mainline{cfg: cfg, procs: processes{dir: cfg.Work}}
 	for _, c := range mainlineClients {
@@ -121,8 +122,8 @@ func (s *Mainline) plan(c mainlineClient, number int) MainlineNode {
 	return n
 }
 
-func (s *Mainline) start(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Settle)
+func (s *Mainline) start(life context.Context) error {
+	ctx, cancel := context.WithTimeout(life, s.cfg.Settle)
 	defer cancel()
 	watch, err := newObserver(observer4)
 	if err != nil {
@@ -131,7 +132,7 @@ func (s *Mainline) start(ctx context.Context) error {
 	defer watch.Close()
 	began := time.Now()
 	for i, c := range mainlineClients {
-		if err := c.start(s, s.of(c.name)); err != nil {
+		if err := c.start(s, life, s.of(c.name)); err != nil {
 			return err
 		}
 		if i > 0 {
@@ -172,15 +173,15 @@ func (s *Mainline) of(client string) []MainlineNode {
 	return of
 }
 
-func findLibtorrent(scripts string) error {
+func findLibtorrent(ctx context.Context, _ string) error {
 	// Debian's module belongs to Debian's interpreter, which need not be the first in PATH.
-	if err := exec.Command("/usr/bin/python3", "-c", "import libtorrent").Run(); err != nil {
+	if err := exec.CommandContext(ctx, "/usr/bin/python3", "-c", "import libtorrent").Run(); err != nil {
 		return fmt.Errorf("import libtorrent: %w", err)
 	}
 	return nil
 }
 
-func findBittorrentDHT(scripts string) error {
+func findBittorrentDHT(_ context.Context, scripts string) error {
 	if _, err := exec.LookPath("node"); err != nil {
 		return err
 	}

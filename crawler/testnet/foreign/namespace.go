@@ -60,7 +60,7 @@ func Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 
 // canIPv6 says whether nodes can have IPv6 addresses here.
 func canIPv6() bool {
-	probe, err := net.ListenPacket("udp6", "["+observer6+"]:0")
+	probe, err := net.ListenUDP("udp6", &net.UDPAddr{IP: net.ParseIP(observer6)})
 	if err != nil {
 		return false
 	}

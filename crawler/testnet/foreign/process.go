@@ -4,6 +4,8 @@ package foreign
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -25,10 +27,11 @@ type processes struct {
 	children []*process
 }
 
+var errExit = errors.New("exit status 0")
+
 type process struct {
 	name string
 	dir  string
-	in   io.WriteCloser
 	cmd  *exec.Cmd
 	done chan struct{}
 	err  error // how it ended; valid when done is closed
@@ -43,19 +46,20 @@ func (p *processes) folder(name string) (string, error) {
 	return dir, nil
 }
 
-// start runs a program with its folder as HOME. What it prints goes to out, or
-// to a file named log when out is nil, its errors always to that file.
-func (p *processes) start(name string, out io.Writer, program string, args ...string) (*process, error) {
+// start runs a program, until ctx ends, with its folder as HOME. What it prints
+// goes to out, or to a file named log when out is nil, its errors always to that
+// file.
+func (p *processes) start(ctx context.Context, name string, out io.Writer, program string, args ...string) error {
 	dir, err := p.folder(name)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
-		return nil, fmt.Errorf("make log of %s: %w", name, err)
+		return fmt.Errorf("make log of %s: %w", name, err)
 	}
 	defer log.Close()
-	cmd := exec.Command(program, args...)
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(os.Environ(), "HOME="+dir, "TERM=dumb")
 	cmd.Stderr, cmd.Stdout = log, out
 	if out == nil {
@@ -63,18 +67,15 @@ func (p *processes) start(name string, out io.Writer, program string, args ...st
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	child := &process{name: name, dir: dir, cmd: cmd, done: make(chan struct{})}
-	if child.in, err = cmd.StdinPipe(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
-	}
 	started := make(chan error)
 	go child.run(started)
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
+		return fmt.Errorf("start %s: %w", name, err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.children = append(p.children, child)
-	return child, nil
+	return nil
 }
 
 // run starts the child and waits for its end on one thread, for the kernel
@@ -98,7 +99,7 @@ func (p *processes) ended() error {
 	for _, c := range p.children {
 		select {
 		case <-c.done:
-			errs = append(errs, fmt.Errorf("%s ended early (%v): %s", c.name, c.err, c.lastWords()))
+			errs = append(errs, fmt.Errorf("%s ended early: %w: %s", c.name, cmp.Or(c.err, errExit), c.lastWords()))
 		default:
 		}
 	}

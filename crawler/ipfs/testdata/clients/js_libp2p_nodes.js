@@ -1,8 +1,9 @@
 // Runs js-libp2p nodes of one generation (2 or 3) that take part in the DHT.
 //
-// usage: js_libp2p_nodes.js GENERATION BOOTSTRAP server:ADDRESS|client:ADDRESS...
+// usage: js_libp2p_nodes.js GENERATION BOOTSTRAP MODE:ADDRESS...
 //
-// Every node listens at its own address and dials BOOTSTRAP, a multiaddr; with
+// MODE is server, client, or quic: a server that listens on QUIC only, where
+// there is QUIC. Every node listens at its own address and dials BOOTSTRAP, a multiaddr; with
 // the word "none" the first node is the bootstrap of the rest. Once a second the
 // truth is printed as one JSON line: an array of
 // {id, addresses, agent, server, table}, table being the peer IDs in the node's
@@ -33,8 +34,8 @@ const { multiaddr } = await part('@multiformats/multiaddr')
 const { quic } = await part('@chainsafe/libp2p-quic').catch(() => ({}))
 
 function start (mode, address) {
-  const addresses = [`/ip4/${address}/tcp/4001`]
-  if (quic) addresses.push(`/ip4/${address}/udp/4001/quic-v1`)
+  const addresses = quic ? [`/ip4/${address}/udp/4001/quic-v1`] : []
+  if (!quic || mode !== 'quic') addresses.unshift(`/ip4/${address}/tcp/4001`)
   const dht = kadDHT({
     clientMode: mode === 'client',
     querySelfInterval: 5000 // settle sooner than in five minutes
