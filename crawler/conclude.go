@@ -42,8 +42,8 @@ func (e *engine[P]) conclude(ctx context.Context, w Walker[P], walkErr error) {
 // settleHeld writes down the first outcome of peers that the second pass did
 // not come to.
 func (e *engine[P]) settleHeld() {
-	for p, v := range e.held {
-		e.settle(p, v)
+	for p, first := range e.held {
+		e.settle(p, first.visit())
 	}
 	clear(e.held)
 	e.retry = nil

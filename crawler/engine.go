@@ -17,10 +17,10 @@ type engine[P comparable] struct {
 	sink  Sink
 	opts  Options
 
-	numbers  map[P]uint32            // the visited set: crawl-local number of every peer known
-	queue    fifo[P]                 // the frontier
-	retry    []P                     // for the second pass
-	held     map[P]observation.Visit // first outcomes of the peers in the second pass
+	numbers  map[P]uint32    // the visited set: crawl-local number of every peer known
+	queue    fifo[P]         // the frontier
+	retry    []P             // for the second pass
+	held     map[P]heldVisit // first outcomes of the peers in the second pass
 	inFlight int
 	visited  int
 	ignored  uint64 // neighbours not followed because the frontier is full
@@ -36,7 +36,7 @@ type engine[P comparable] struct {
 func newEngine[P comparable](crawl observation.Crawl, sink Sink, opts Options) *engine[P] {
 	return &engine[P]{
 		crawl: crawl, sink: sink, opts: opts,
-		numbers: map[P]uint32{}, held: map[P]observation.Visit{},
+		numbers: map[P]uint32{}, held: map[P]heldVisit{},
 		lastProgress: crawl.StartedAt,
 	}
 }
@@ -118,9 +118,9 @@ func (e *engine[P]) take(ctx context.Context, results []observation.Result[P]) e
 		first, second := e.held[r.Peer]
 		delete(e.held, r.Peer)
 		if second {
-			r.Visit.Queries += first.Queries
+			r.Visit.Queries += first.queries
 		} else if r.Visit.Outcome.Retryable() {
-			e.held[r.Peer] = r.Visit
+			e.held[r.Peer] = hold(r.Visit)
 			e.retry = append(e.retry, r.Peer)
 			continue
 		}
