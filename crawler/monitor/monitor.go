@@ -98,6 +98,9 @@ type Monitor struct {
 	mu    sync.Mutex
 	watch *watch
 	stats Stats
+	// the last round that did not count
+	lastVoid time.Time
+	lastWhy  string
 
 	// of Run alone
 	guardOK bool
@@ -149,6 +152,7 @@ type Known struct {
 	observation.Target
 	UpSince time.Time // first answer of its latest session
 	LastUp  time.Time // last answer
+	AskedAt time.Time // last question
 	Gone    bool      // that session was closed
 }
 
@@ -173,6 +177,18 @@ func (m *Monitor) Stats() Stats {
 		s.Late = late.Seconds()
 	}
 	return s
+}
+
+// Doubt says what was wrong with our own network at any time since then, or ""
+// if rounds all counted: a crawl that lost its network must not take silence
+// for absence.
+func (m *Monitor) Doubt(since time.Time) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.lastVoid.Before(since) {
+		return ""
+	}
+	return m.lastWhy
 }
 
 func (m *Monitor) wake() {

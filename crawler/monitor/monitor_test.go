@@ -17,7 +17,7 @@ import (
 func testConfig(p *plan, r *record) Config {
 	return Config{
 		Network: testNetwork, Sink: r,
-		Prober: &prober{plan: p, rand: rand.New(rand.NewPCG(7, 7)), lost: map[string]bool{}},
+		Prober: &prober{plan: p, rand: rand.New(rand.NewPCG(7, 7)), last: map[string]observation.Outcome{}},
 	}
 }
 
@@ -57,6 +57,9 @@ func TestOwnOutageIsNobodysDeparture(t *testing.T) {
 		}
 		if falsely := departed(p, r.probes); falsely != 0 {
 			t.Errorf("%d false departures", falsely)
+		}
+		if m.Doubt(p.outage.to.Add(-time.Minute)) == "" || m.Doubt(p.outage.to.Add(5*time.Minute)) != "" {
+			t.Error("who asks later is not told of the outage, or of one that was none")
 		}
 		if in == 0 || void < in*9/10 {
 			t.Errorf("%d probes during the outage, %d of them void", in, void)

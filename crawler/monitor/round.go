@@ -183,6 +183,7 @@ func (m *Monitor) void(why string) {
 		m.cfg.Logger.Warn("probes do not count: our own network is in doubt", "network", m.cfg.Network.Name, "why", why)
 	}
 	m.stats.Void++
+	m.lastVoid, m.lastWhy = time.Now(), why
 	m.stats.Trusted, m.stats.Last = false, why
 }
 

@@ -57,14 +57,17 @@ func (p *plan) upAt(i int, t time.Time) bool {
 	return false
 }
 
-// prober answers from a plan. It loses one question in a hundred, but never
-// two in a row to one peer.
+// prober answers from a plan. Of the questions to a peer that answered the
+// last one and is to stay for a while it loses one in fifty. (A question that
+// is lost just when a peer comes or goes shifts the recorded end by one probe;
+// no rule can know that.)
 type prober struct {
 	plan *plan
 
 	mu   sync.Mutex
 	rand *rand.Rand
-	lost map[string]bool
+	last map[string]observation.Outcome
+	lost int
 	made int
 }
 
@@ -73,12 +76,16 @@ func (p *prober) Probe(ctx context.Context, t observation.Target) (observation.P
 	probe := observation.Probe{PeerID: t.PeerID, Address: t.Address, ProbedAt: now, Outcome: observation.Timeout}
 	took := 2 * time.Second
 	switch {
-	case inside(p.plan.outage, now) || !p.plan.upAt(i, now) || p.lose(t.PeerID):
+	case inside(p.plan.outage, now) || !p.plan.upAt(i, now) || p.loses(i, t.PeerID, now):
 	case !p.plan.others[i].IsZero() && !now.Before(p.plan.others[i]):
 		probe.Outcome, took = observation.WrongIdentity, 80*time.Millisecond
 	default:
 		probe.Outcome, probe.RTT, took = observation.Answered, 80*time.Millisecond, 80*time.Millisecond
 	}
+	p.mu.Lock()
+	p.made++
+	p.last[t.PeerID] = probe.Outcome
+	p.mu.Unlock()
 	select {
 	case <-ctx.Done():
 		return probe, ctx.Err()
@@ -87,12 +94,14 @@ func (p *prober) Probe(ctx context.Context, t observation.Target) (observation.P
 	}
 }
 
-func (p *prober) lose(id string) bool {
+func (p *prober) loses(i int, id string, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.made++
-	p.lost[id] = !p.lost[id] && p.rand.IntN(100) == 0
-	return p.lost[id]
+	if p.last[id] != observation.Answered || !p.plan.upAt(i, now.Add(30*time.Minute)) || p.rand.IntN(50) != 0 {
+		return false
+	}
+	p.lost++
+	return true
 }
 
 func inside(s span, t time.Time) bool { return !t.Before(s.from) && t.Before(s.to) }
@@ -112,7 +121,7 @@ func (r *record) Probes(_ context.Context, p []observation.Probe) error {
 	return nil
 }
 
-// crawl visits every peer that was up once.
+// crawl visits every peer that ever answered one, in an instant.
 func (r *record) crawl(p *plan, known map[int]bool) []observation.Visit {
 	now := time.Now()
 	c := observation.Crawl{
@@ -170,6 +179,8 @@ func observe(p *plan, r *record, cfg Config, d, crawlEvery time.Duration, restar
 	for at := time.Duration(0); at < d; at += time.Minute {
 		if at%crawlEvery == 0 {
 			m.Saw(r.crawl(p, known))
+		} else if last := len(r.crawls) - 1; at%crawlEvery == 2*time.Minute && m.Doubt(r.crawls[last].StartedAt) != "" {
+			r.crawls[last].State = observation.Degraded
 		}
 		for _, again := range restarts {
 			if at == again {
@@ -188,7 +199,7 @@ func observe(p *plan, r *record, cfg Config, d, crawlEvery time.Duration, restar
 // known is what an observer that starts again reads from the record.
 func (m *Monitor) known() (known []Known) {
 	for _, p := range m.watch.peers {
-		known = append(known, Known{Target: p.target, UpSince: p.upSince, LastUp: p.lastUp, Gone: p.gone()})
+		known = append(known, Known{Target: p.target, UpSince: p.upSince, LastUp: p.lastUp, AskedAt: p.askedAt, Gone: p.gone()})
 	}
 	return known
 }

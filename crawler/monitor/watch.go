@@ -27,6 +27,7 @@ type watched struct {
 	hash    uint64
 	upSince time.Time // first answer of the latest session
 	lastUp  time.Time // last answer
+	askedAt time.Time
 	misses  int       // since then, in rounds that count
 	due     time.Time // when it is asked next
 	index   int       // in the queue, -1 while it is being asked
@@ -138,14 +139,14 @@ func (w *watch) restore(k Known, now time.Time) {
 	if !k.Gone {
 		p.misses = 0
 		w.up++
+		if k.AskedAt.After(k.LastUp) {
+			p.misses = 1
+		}
 	}
-	// Soon, but not all at once, and those that were up first.
-	spread := w.cfg.Shortest
-	if k.Gone {
-		spread = w.cfg.Longest
+	w.schedule(p, k.AskedAt)
+	if p.due.Before(now) { // soon, but not all at once
+		w.at(p, now.Add(time.Duration(w.rand.Float64()*float64(w.cfg.Shortest))))
 	}
-	p.due = now.Add(time.Duration(w.rand.Float64() * float64(spread)))
-	heap.Push(&w.queue, p)
 }
 
 func (w *watch) isUp(p *watched, at time.Time) {
@@ -183,6 +184,7 @@ func (w *watch) settle(p *watched, o observation.Outcome, at time.Time) {
 
 // schedule asks p again after a random wait.
 func (w *watch) schedule(p *watched, now time.Time) {
+	p.askedAt = now
 	base := 2 * w.cfg.Longest / 3
 	switch {
 	case p.misses == 1: // lost, or gone? find out soon
