@@ -18,6 +18,7 @@ type Options struct {
 	Port    uint16        // first port; zero takes the plan's, or the next free ones
 	Loss    float64       // share of packets that light nodes lose, each way
 	Latency time.Duration // added to each reply of a light node
+	Guests  bool          // light nodes name others that asked them, too
 	Logger  *slog.Logger  // nil is silent
 }
 

@@ -22,6 +22,7 @@ type swarm struct {
 	view    atomic.Pointer[testnet.View]
 	numbers map[uint64]uint32 // by endpoint
 	options Options
+	guests  guests
 	conns   []*net.UDPConn
 	wait    sync.WaitGroup
 	queries atomic.Uint64
@@ -172,6 +173,9 @@ func (r *responder) answer(view *testnet.View, number int, packet []byte, from n
 		return false
 	}
 	r.queries.Add(1)
+	if r.options.Guests {
+		r.guests.meet(number, m, from)
+	}
 	node := &r.plan.Nodes[number]
 	r.version = append(r.version[:0], node.Agent.Wire...)
 	a := krpc.Answer{ID: nodeID(node.Key), Version: r.version, IP: from}
@@ -222,6 +226,9 @@ func (r *responder) route(a *krpc.Answer, view *testnet.View, number int, goal k
 	for _, e := range r.entries {
 		n := &r.plan.Nodes[e]
 		r.nodes = krpc.AppendNode(r.nodes, krpc.Node{ID: nodeID(n.Key), Addr: n.Address})
+	}
+	if r.options.Guests {
+		r.nodes = r.guests.closest(r.nodes, number, goal, r.plan.K)
 	}
 	a.Nodes = r.nodes
 }
