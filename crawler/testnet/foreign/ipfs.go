@@ -24,9 +24,12 @@ type IPFSConfig struct {
 	Work    string        // folder for the nodes' logs
 	Servers int           // DHT servers of each generation of js-libp2p
 	Clients int           // DHT clients of each generation
+	Kubo    string        // path of Kubo's ipfs program; empty: without Kubo
 	Settle  time.Duration // how long the swarm may take until its servers know each other
 	Log     *slog.Logger
 }
+
+const kubos = 2 // Kubo nodes, where there is Kubo
 
 // DefaultIPFS is ten servers and two clients of two generations.
 func DefaultIPFS() IPFSConfig {
@@ -58,14 +61,16 @@ type IPFS struct {
 	cfg       IPFSConfig
 	procs     processes
 	reports   []*report
-	started   int // nodes started so far
+	stop      context.CancelFunc // ends what asks the nodes
+	started   int                // nodes started so far
 	bootstrap string
 }
 
 // StartIPFS runs the nodes and returns when its servers know each other. It must
 // be called [Inside] a namespace. The nodes end with ctx, or with Close.
 func StartIPFS(ctx context.Context, cfg IPFSConfig) (*IPFS, error) {
-	s := &IPFS{cfg: cfg, procs: processes{dir: cfg.Work}}
+	ctx, stop := context.WithCancel(ctx)
+	s := &IPFS{cfg: cfg, procs: processes{dir: cfg.Work}, stop: stop}
 	if err := s.start(ctx); err != nil {
 		s.Close()
 		return nil, err
@@ -86,6 +91,14 @@ func (s *IPFS) start(life context.Context) error {
 	s.bootstrap = s.Nodes()[0].Addresses[0]
 	if err := s.script(life, "2", s.bootstrap); err != nil {
 		return err
+	}
+	if s.cfg.Kubo != "" {
+		for range kubos {
+			s.started++
+			if err := s.startKubo(life, address(s.started)); err != nil {
+				return err
+			}
+		}
 	}
 	if err := s.Await(ctx, s.settled); err != nil {
 		return err
@@ -110,12 +123,15 @@ func (s *IPFS) script(ctx context.Context, generation, bootstrap string) error {
 			mode = "quic"
 		}
 		s.started++
-		args = append(args, mode+":45."+strconv.Itoa(s.started)+".0.1") // tables admit few nodes per /16
+		args = append(args, mode+":"+address(s.started))
 	}
 	r := &report{}
 	s.reports = append(s.reports, r)
 	return s.procs.start(ctx, "js-libp2p-"+generation, r, "node", args...)
 }
+
+// address gives a node a place of its own: tables admit few nodes per /16.
+func address(number int) string { return "45." + strconv.Itoa(number) + ".0.1" }
 
 // Bootstrap is the multiaddr, with /p2p, of the one server that every node was
 // told of.
@@ -148,7 +164,10 @@ func (s *IPFS) Await(ctx context.Context, done func([]IPFSNode) bool) error {
 }
 
 // Close ends every node.
-func (s *IPFS) Close() { s.procs.close() }
+func (s *IPFS) Close() {
+	s.stop()
+	s.procs.close()
+}
 
 // settled says whether every server knows half of the others and is known by
 // enough. More would take long: a connection that failed is not tried again soon.
@@ -214,6 +233,12 @@ func (r *report) Write(p []byte) (int, error) {
 		}
 		r.nodes, r.rest = nodes, rest
 	}
+}
+
+func (r *report) set(nodes []IPFSNode) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.nodes = nodes
 }
 
 func (r *report) latest() []IPFSNode {
