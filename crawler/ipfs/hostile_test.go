@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -300,10 +301,11 @@ func TestHostileIdentify(t *testing.T) {
 type names struct {
 	ip  string
 	txt []string
+	err error
 }
 
 func (n names) LookupIPAddr(context.Context, string) ([]net.IPAddr, error) {
-	return []net.IPAddr{{IP: net.ParseIP(n.ip)}}, nil
+	return []net.IPAddr{{IP: net.ParseIP(n.ip)}}, n.err
 }
 
 func (n names) LookupTXT(context.Context, string) ([]string, error) { return n.txt, nil }
@@ -323,6 +325,8 @@ func TestNames(t *testing.T) {
 		{"dns4", "/dns4/host.example/tcp/" + port, names{ip: loopback(70).String()}, everywhere, observation.Answered},
 		{"dns to private space", "/dns4/host.example/tcp/" + port, names{ip: "10.0.0.1"}, routable, observation.NoAddress},
 		{"mapped private address", "/dns6/host.example/tcp/" + port, names{ip: "::ffff:10.0.0.1"}, routable, observation.NoAddress},
+		{"no such name", "/dns4/host.example/tcp/" + port, names{err: &net.DNSError{Err: "no such host", IsNotFound: true}}, everywhere, observation.NoAddress},
+		{"silent name server", "/dns4/host.example/tcp/" + port, names{err: &net.DNSError{Err: "timeout", IsTimeout: true}}, everywhere, observation.Timeout},
 		{"dnsaddr", "/dnsaddr/host.example", names{txt: []string{"dnsaddr=" + n.seed()}}, everywhere, observation.Answered},
 		{"dnsaddr of another", "/dnsaddr/host.example", names{txt: []string{"dnsaddr=" + refusing(1) + "/p2p/" + stranger(t).String()}}, everywhere, observation.NoAddress},
 		{"dnsaddr loop", "/dnsaddr/host.example", names{txt: []string{"dnsaddr=/dnsaddr/host.example", "dnsaddr=/dnsaddr/host.example"}}, everywhere, observation.NoAddress},
@@ -335,6 +339,28 @@ func TestNames(t *testing.T) {
 				t.Errorf("got %s, %q; want %s", v.Outcome, v.Detail, c.outcome)
 			}
 		})
+	}
+}
+
+// TestShortagesAreTold tells our own shortages from a machine without IPv6.
+func TestShortagesAreTold(t *testing.T) {
+	four := candidate{addr: netip.MustParseAddrPort("192.0.2.1:1")}
+	six := candidate{addr: netip.MustParseAddrPort("[2001:db8::1]:1")}
+	for _, c := range []struct {
+		attempt
+		ours bool
+	}{
+		{attempt{candidate: four, err: syscall.EMFILE}, true},
+		{attempt{candidate: four, err: syscall.EADDRNOTAVAIL}, true},
+		{attempt{candidate: six, err: syscall.EADDRNOTAVAIL}, false},
+		{attempt{candidate: four, err: syscall.ECONNREFUSED}, false},
+	} {
+		if got := ours(c.attempt); got != c.ours {
+			t.Errorf("%s at %s: ours is %v", c.err, c.addr, got)
+		}
+	}
+	if got := outcomeOf(syscall.EADDRNOTAVAIL); got != observation.Unreachable {
+		t.Errorf("no address to dial from: %s", got)
 	}
 }
 

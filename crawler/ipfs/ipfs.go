@@ -7,6 +7,12 @@
 // a host keeps books on every peer, races addresses by rules of its own and
 // folds all failures into one error, while a walker meets each peer once and
 // has to tell a refusal from silence.
+//
+// A walk sees DHT servers, and of these what others say and what they say of
+// themselves. Clients stand in no routing table: they are seen only where an
+// entry outlived the time when the peer was a server, and are then recorded as
+// [observation.WrongProtocol]. Peers that are known behind relays only are not
+// dialled and recorded as [observation.RelayOnly].
 package ipfs
 
 import (

@@ -25,15 +25,13 @@ type malformedError struct{ err error }
 func (e *malformedError) Error() string { return e.err.Error() }
 func (e *malformedError) Unwrap() error { return e.err }
 
-// ours says whether err is a shortage of this machine: descriptors, ports or
-// buffers. It says nothing about the peer.
-func ours(err error) bool {
-	for _, e := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+// ours says whether a failed attempt shows a shortage of this machine:
+// descriptors, buffers or ports. It says nothing about the peer then. Over IPv6
+// the error for lack of a port also means lack of any address to dial from.
+func ours(a attempt) bool {
+	return errors.Is(a.err, syscall.EMFILE) || errors.Is(a.err, syscall.ENFILE) ||
+		errors.Is(a.err, syscall.ENOBUFS) || errors.Is(a.err, syscall.ENOMEM) ||
+		errors.Is(a.err, syscall.EADDRNOTAVAIL) && a.addr.Addr().Is4()
 }
 
 // outcomeOf finds the outcome that an error of the network stands for. The
@@ -75,6 +73,7 @@ func timedOut(err error) bool {
 func noRoute(err error) bool {
 	for _, e := range []syscall.Errno{
 		syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.ENETDOWN, syscall.EHOSTDOWN, syscall.EACCES, syscall.EPERM, syscall.EINVAL,
+		syscall.EADDRNOTAVAIL,
 	} {
 		if errors.Is(err, e) {
 			return true

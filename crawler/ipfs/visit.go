@@ -114,6 +114,9 @@ func (v *visit) unreachable(r route) {
 		visit.Outcome = observation.RelayOnly
 		visit.Detail = observation.Text("behind " + relayNames(r.relays))
 	case r.dns != nil:
+		if timedOut(r.dns) {
+			visit.Outcome = observation.Timeout
+		}
 		visit.Detail = observation.Text(r.dns.Error())
 	case r.refused > 0:
 		visit.Detail = fmt.Sprintf("%d addresses outside the space that may be contacted", r.refused)

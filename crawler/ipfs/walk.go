@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"syscall"
 	"time"
 
 	"canopy/crawler/observation"
@@ -17,10 +18,12 @@ const (
 	// idlePatience is how long a visit counts as active: one that takes longer
 	// is waiting for its peer and leaves its place to others.
 	idlePatience = 500 * time.Millisecond
-	// A shortage of our own is waited out. After some minutes nothing of ours
-	// will end it.
-	shortageWait  = 100 * time.Millisecond
-	shortageTries = 100
+	// A shortage of our own is waited out. After some minutes without a
+	// descriptor nothing of ours will end it; other shortages are given up
+	// earlier, since an odd address can look like one.
+	shortageWait    = 100 * time.Millisecond
+	shortageTries   = 10
+	descriptorTries = 100
 )
 
 // walk is one Walk under way.
@@ -121,7 +124,11 @@ func (v *visit) contact(ctx context.Context, list []candidate) error {
 		if short == nil || ctx.Err() != nil {
 			return nil
 		}
-		if try == shortageTries {
+		if !errors.Is(short, syscall.EMFILE) && !errors.Is(short, syscall.ENFILE) {
+			if try == shortageTries {
+				return nil
+			}
+		} else if try == descriptorTries {
 			return fmt.Errorf("dial peers: %w: allow more open files (ulimit -n) or lower the number of visits", short)
 		}
 		load.starve()
@@ -132,21 +139,21 @@ func (v *visit) contact(ctx context.Context, list []candidate) error {
 	}
 }
 
-// once makes one try. When limits of this machine stood in the way and nobody
-// answered, it returns that error.
+// once makes one try and settles the visit. When limits of this machine stood
+// in the way and nobody answered, it returns that error.
 func (v *visit) once(ctx context.Context, list []candidate) (short error) {
 	l, failed := v.s.w.dialer.race(ctx, v.peer, list, &v.booked)
 	if l != nil {
 		v.talk(ctx, l)
 		return nil
 	}
+	v.failed = append(v.failed, failed...)
+	v.settle(judge(v.failed))
 	for _, a := range failed {
-		if ours(a.err) {
+		if ours(a) {
 			return a.err
 		}
 	}
-	v.failed = append(v.failed, failed...)
-	v.settle(judge(v.failed))
 	return nil
 }
 
