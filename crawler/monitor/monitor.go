@@ -98,9 +98,9 @@ type Monitor struct {
 	mu    sync.Mutex
 	watch *watch
 	stats Stats
-	// the last round that did not count
-	lastVoid time.Time
-	lastWhy  string
+	// what was wrong when two rounds in a row were void, and when it last was
+	doubt   string
+	doubtAt time.Time
 
 	// of Run alone
 	guardOK bool
@@ -179,16 +179,16 @@ func (m *Monitor) Stats() Stats {
 	return s
 }
 
-// Doubt says what was wrong with our own network at any time since then, or ""
-// if rounds all counted: a crawl that lost its network must not take silence
-// for absence.
+// Doubt says what was wrong with our own network at some time since then, or
+// "" if no two rounds in a row were void: a crawl that lost its network must
+// not take silence for absence.
 func (m *Monitor) Doubt(since time.Time) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.lastVoid.Before(since) {
+	if m.doubtAt.Before(since) {
 		return ""
 	}
-	return m.lastWhy
+	return m.doubt
 }
 
 func (m *Monitor) wake() {

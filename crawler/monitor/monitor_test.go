@@ -21,22 +21,39 @@ func testConfig(p *plan, r *record) Config {
 	}
 }
 
-// departed counts recorded departures of peers that never left: two misses in
-// a row, in rounds that count.
-func departed(p *plan, probes []observation.Probe) (falsely int) {
-	misses := map[string]int{}
+// departures finds when each peer was first missed twice in a row, in rounds
+// that count.
+func departures(probes []observation.Probe) map[string]time.Time {
+	misses, closed := map[string]int{}, map[string]time.Time{}
 	for _, probe := range probes {
 		switch {
 		case !probe.ControlOK:
 		case probe.Outcome == observation.Answered:
 			misses[probe.PeerID] = 0
 		default:
-			if misses[probe.PeerID]++; misses[probe.PeerID] == enoughMisses && p.upAt(p.number[probe.PeerID], probe.ProbedAt) {
-				falsely++
+			if misses[probe.PeerID]++; misses[probe.PeerID] == enoughMisses && closed[probe.PeerID].IsZero() {
+				closed[probe.PeerID] = probe.ProbedAt
 			}
 		}
 	}
+	return closed
+}
+
+// falseDepartures counts peers that were up when they were missed twice.
+func falseDepartures(p *plan, probes []observation.Probe) (falsely int) {
+	for id, at := range departures(probes) {
+		if p.upAt(p.number[id], at) {
+			falsely++
+		}
+	}
 	return falsely
+}
+
+func maxTime(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 func TestOwnOutageIsNobodysDeparture(t *testing.T) {
@@ -55,7 +72,7 @@ func TestOwnOutageIsNobodysDeparture(t *testing.T) {
 				}
 			}
 		}
-		if falsely := departed(p, r.probes); falsely != 0 {
+		if falsely := falseDepartures(p, r.probes); falsely != 0 {
 			t.Errorf("%d false departures", falsely)
 		}
 		if m.Doubt(p.outage.to.Add(-time.Minute)) == "" || m.Doubt(p.outage.to.Add(5*time.Minute)) != "" {
@@ -162,7 +179,7 @@ func TestRestoreClosesNothing(t *testing.T) {
 		p := newPlan(rand.New(rand.NewPCG(3, 4)), 300, start, 3*time.Hour, 2*time.Hour, 30*time.Minute)
 		var r record
 		m := observe(p, &r, testConfig(p, &r), 3*time.Hour, 30*time.Minute, 40*time.Minute, 95*time.Minute)
-		if falsely := departed(p, r.probes); falsely != 0 {
+		if falsely := falseDepartures(p, r.probes); falsely != 0 {
 			t.Errorf("%d false departures", falsely)
 		}
 		for key, peer := range m.watch.peers {
@@ -173,8 +190,9 @@ func TestRestoreClosesNothing(t *testing.T) {
 	})
 }
 
-// Peers that are gone are forgotten, and with them their memory.
-func TestForget(t *testing.T) {
+// When most peers leave at one stroke that is a departure, not our trouble;
+// peers that are gone are forgotten, and with them their memory.
+func TestMassDepartureIsSeenAndForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		p := newPlan(rand.New(rand.NewPCG(3, 4)), 200, start, 0, time.Hour, time.Hour)
@@ -189,6 +207,14 @@ func TestForget(t *testing.T) {
 		cfg := testConfig(p, &r)
 		cfg.Forget = 2 * time.Hour
 		m := observe(p, &r, cfg, 4*time.Hour, 8*time.Hour)
+		var noticed time.Time
+		closed := departures(r.probes)
+		for _, at := range closed {
+			noticed = maxTime(noticed, at)
+		}
+		if len(closed) != 150 || noticed.After(start.Add(50*time.Minute)) {
+			t.Errorf("%d of 150 departures seen, the last at %s", len(closed), noticed.Sub(start))
+		}
 		if s := m.Stats(); s.Watched != 50 || s.Up != 50 || len(m.watch.queue) != 50 || len(m.watch.stable) > stableSet {
 			t.Errorf("%+v, %d queued", s, len(m.watch.queue))
 		}

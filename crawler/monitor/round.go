@@ -60,7 +60,7 @@ func (m *Monitor) round(ctx context.Context) {
 	m.settle(slices.Concat(before, answers, controls), why == "")
 }
 
-// guard finds out whether our own network works: most of the control peers
+// guard finds out whether our own network works: nearly all control peers
 // answer. The answers of this round stand for controls that were in it, and
 // where there are no controls, one answer proves it.
 func (m *Monitor) guard(ctx context.Context, round []answer) (asked []answer, why string) {
@@ -83,24 +83,37 @@ func (m *Monitor) guard(ctx context.Context, round []answer) (asked []answer, wh
 		return nil, "nobody answered, and no peer is known to be up"
 	}
 	var ask []*watched
-	up := 0
+	var verdict []answer
 	for _, c := range controls {
-		if a, ok := inRound[c]; !ok {
+		if a, ok := inRound[c]; ok {
+			verdict = append(verdict, a)
+		} else {
 			ask = append(ask, c)
-		} else if a.isUp() {
-			up++
 		}
 	}
-	for _, a := range m.ask(ctx, ask) {
-		asked = append(asked, a)
-		if a.isUp() {
-			up++
-		}
-	}
-	if 2*up < len(controls) {
-		return asked, "most of the peers that should answer were silent"
+	asked = m.ask(ctx, ask)
+	if up := m.suspect(append(verdict, asked...)); up < enough(len(controls)) {
+		return asked, "peers that should answer were silent"
 	}
 	return asked, ""
+}
+
+// enough is how many of n controls must answer: four in five, since those that
+// failed before are none any more.
+func enough(n int) int { return (4*n + 4) / 5 }
+
+// suspect marks the controls that were silent and counts the others.
+func (m *Monitor) suspect(controls []answer) (up int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, a := range controls {
+		if a.isUp() {
+			up++
+		} else {
+			a.peer.suspect = true
+		}
+	}
+	return up
 }
 
 func (a answer) isUp() bool { return a.made && a.probe.Outcome == observation.Answered }
@@ -109,6 +122,9 @@ func (a answer) isUp() bool { return a.made && a.probe.Outcome == observation.An
 // ends, they mean nothing.
 func (m *Monitor) ask(ctx context.Context, peers []*watched) []answer {
 	answers := make([]answer, len(peers))
+	for i, p := range peers {
+		answers[i].peer = p
+	}
 	places := make(chan struct{}, m.cfg.Parallel)
 	gap := time.Duration(float64(time.Second) / m.cfg.Rate)
 	next := time.NewTimer(0)
@@ -116,7 +132,6 @@ func (m *Monitor) ask(ctx context.Context, peers []*watched) []answer {
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	for i, p := range peers {
-		answers[i].peer = p
 		select {
 		case <-ctx.Done():
 			return answers
@@ -183,7 +198,9 @@ func (m *Monitor) void(why string) {
 		m.cfg.Logger.Warn("probes do not count: our own network is in doubt", "network", m.cfg.Network.Name, "why", why)
 	}
 	m.stats.Void++
-	m.lastVoid, m.lastWhy = time.Now(), why
+	if !m.stats.Trusted { // the second in a row: no chance any more
+		m.doubtAt, m.doubt = time.Now(), why
+	}
 	m.stats.Trusted, m.stats.Last = false, why
 }
 

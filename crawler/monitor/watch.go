@@ -31,6 +31,7 @@ type watched struct {
 	misses  int       // since then, in rounds that count
 	due     time.Time // when it is asked next
 	index   int       // in the queue, -1 while it is being asked
+	suspect bool      // was silent as a control: no control until it answers
 }
 
 func (p *watched) gone() bool { return p.misses >= enoughMisses }
@@ -154,7 +155,7 @@ func (w *watch) isUp(p *watched, at time.Time) {
 		p.upSince = at
 		w.up++
 	}
-	p.misses, p.lastUp = 0, at
+	p.misses, p.lastUp, p.suspect = 0, at, false
 }
 
 // settle takes in the outcome of a probe that counts and plans the next one.
@@ -243,27 +244,42 @@ const (
 )
 
 // controls draws peers that should answer: some of those that have been up
-// longest.
+// longest. One that failed as a control is not drawn again, so that when a
+// large operator leaves the controls are soon others; when all have failed,
+// everybody gets another chance.
 func (w *watch) controls(now time.Time) []*watched {
-	if now.Sub(w.sorted) > stableFor || len(w.stable) < controlSize {
-		w.chooseStable(now)
+	fit := func(p *watched) bool { return !p.gone() && !p.suspect }
+	usable := func() int {
+		n := 0
+		for _, p := range w.stable {
+			if fit(p) {
+				n++
+			}
+		}
+		return n
+	}
+	if now.Sub(w.sorted) > stableFor || usable() < controlSize {
+		w.chooseStable(now, fit)
+	}
+	if len(w.stable) == 0 {
+		for _, p := range w.peers {
+			p.suspect = false
+		}
+		w.chooseStable(now, fit)
 	}
 	var chosen []*watched
 	for _, i := range w.rand.Perm(len(w.stable)) {
-		if p := w.stable[i]; !p.gone() && len(chosen) < controlSize {
+		if p := w.stable[i]; fit(p) && len(chosen) < controlSize {
 			chosen = append(chosen, p)
 		}
 	}
 	return chosen
 }
 
-func (w *watch) chooseStable(now time.Time) {
+func (w *watch) chooseStable(now time.Time, fit func(*watched) bool) {
 	w.sorted, w.stable = now, w.stable[:0]
 	for _, p := range w.peers {
-		if p.gone() {
-			continue
-		}
-		if len(w.stable) == stableSet && !p.upSince.Before(w.stable[stableSet-1].upSince) {
+		if !fit(p) || len(w.stable) == stableSet && !p.upSince.Before(w.stable[stableSet-1].upSince) {
 			continue
 		}
 		at, _ := slices.BinarySearchFunc(w.stable, p, func(a, b *watched) int { return a.upSince.Compare(b.upSince) })
