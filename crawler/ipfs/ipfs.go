@@ -26,7 +26,6 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/multiformats/go-multiaddr"
 	madns "github.com/multiformats/go-multiaddr-dns"
 	manet "github.com/multiformats/go-multiaddr/net"
 
@@ -206,6 +205,3 @@ func (w *Walker) Health() (degraded bool, notes []string) { return w.load.health
 func (w *Walker) Walk(ctx context.Context, targets <-chan []Peer, results chan<- []observation.Result[Peer]) error {
 	return newWalk(w, results).run(ctx, targets)
 }
-
-// withoutPeer cuts a trailing /p2p/ID off m and returns both.
-func withoutPeer(m multiaddr.Multiaddr) (multiaddr.Multiaddr, Peer) { return peer.SplitAddr(m) }

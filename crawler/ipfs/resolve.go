@@ -3,7 +3,6 @@ package ipfs
 import (
 	"context"
 	"fmt"
-	"net"
 	"slices"
 	"time"
 
@@ -100,5 +99,3 @@ func (w *Walker) add(r *route, p Peer, m multiaddr.Multiaddr) kind {
 	}
 	return k
 }
-
-var _ madns.BasicResolver = (*net.Resolver)(nil)

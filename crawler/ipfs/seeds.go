@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
 	"canopy/crawler/observation"
@@ -22,7 +23,7 @@ func parseSeed(text string) (seed, error) {
 	if err != nil {
 		return seed{}, fmt.Errorf("parse bootstrap address %q: %w", text, err)
 	}
-	base, id := withoutPeer(m)
+	base, id := peer.SplitAddr(m)
 	if id == "" {
 		return seed{}, fmt.Errorf("parse bootstrap address %q: it must end in /p2p/ and a peer ID", text)
 	}

@@ -3,7 +3,6 @@ package ipfs
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -237,5 +236,3 @@ func (f *flight) Write(b []byte) (int, error) {
 	*f = append(*f, b...)
 	return len(b), nil
 }
-
-var _ io.Writer = (*flight)(nil)

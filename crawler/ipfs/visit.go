@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
 	"canopy/crawler/observation"
@@ -90,19 +91,14 @@ func (v *visit) learn() {
 	}
 }
 
+// add keeps an address, without the peer's own ID at its end.
 func (v *visit) add(m multiaddr.Multiaddr) {
-	m, _ = cutPeer(m, v.peer)
+	if base, id := peer.SplitAddr(m); id == v.peer {
+		m = base
+	}
 	if len(v.known) < maxAddresses && len(m) > 0 && !slices.ContainsFunc(v.known, m.Equal) {
 		v.known = append(v.known, m)
 	}
-}
-
-// cutPeer cuts a /p2p of p itself off the end of m.
-func cutPeer(m multiaddr.Multiaddr, p Peer) (multiaddr.Multiaddr, bool) {
-	if base, id := withoutPeer(m); id == p {
-		return base, true
-	}
-	return m, false
 }
 
 // unreachable settles a visit that has nothing to dial.
