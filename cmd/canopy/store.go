@@ -25,7 +25,7 @@ in docs/data-dictionary.md.`,
 	}
 	sql.Flags().StringVar(&format, "format", "", "ClickHouse output `format`, such as JSONEachRow or CSV (default: an aligned table)")
 	sql.Flags().BoolVar(&write, "write", false, "allow the query to change the record")
-	return group("store", "The record: status, migrations, queries",
+	return group("store", "The record: status, migrations, queries, serving",
 		`The record is kept in ClickHouse: an engine inside this program (--store chdb:DIR, after
 make engine) or a server of yours (--store clickhouse://user:pass@host:9000/db).`,
 		&cobra.Command{
@@ -37,7 +37,7 @@ make engine) or a server of yours (--store clickhouse://user:pass@host:9000/db).
 			Use: "migrate", Short: "Bring the schema up to date; a second run does nothing", Args: cobra.NoArgs,
 			Example: "  canopy store migrate --store clickhouse://canopy@db.example.org:9000/canopy",
 			RunE:    func(cmd *cobra.Command, _ []string) error { return a.storeMigrate(cmd.Context()) },
-		}, sql)
+		}, sql, newStoreServe(a))
 }
 
 // withStore runs one command on the open record.

@@ -12,7 +12,7 @@ import (
 // was opened with ReadOnly it only reads. Close the server before the store.
 func (s *Store) Handler(password string) (http.Handler, error) {
 	if s.engine == nil {
-		return nil, errors.New("serve store: only an embedded store (chdb:DIR) can be served; a ClickHouse server serves itself")
+		return nil, errors.New("only an embedded store (chdb:DIR) can be served; a ClickHouse server serves itself")
 	}
 	return s.engine.Handler(chdb.ServeOptions{Database: s.target.database, Password: password, AllowWrites: !s.opt.ReadOnly}), nil
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"strings"
 )
@@ -28,6 +29,10 @@ func (e *Engine) Handler(o ServeOptions) http.Handler {
 			return
 		case req.URL.Path != "/":
 			http.NotFound(w, req)
+			return
+		case o.Password == "" && !localHost(req.Host):
+			// A web page can give its own name our address; a browser then says that name.
+			copyAnswer(w, failure(req, http.StatusForbidden, newException("Code: 516. DB::Exception: without a password, ask for 127.0.0.1 or localhost. (AUTHENTICATION_FAILED)")))
 			return
 		case o.Password != "" && subtle.ConstantTimeCompare([]byte(passwordOf(req)), []byte(o.Password)) != 1:
 			copyAnswer(w, failure(req, http.StatusForbidden, newException("Code: 516. DB::Exception: Authentication failed: give the password that `canopy store serve` printed or was given. (AUTHENTICATION_FAILED)")))
@@ -56,6 +61,14 @@ func (o ServeOptions) restrictions(req *http.Request) map[string]string {
 		fixed["readonly"] = "1"
 	}
 	return fixed
+}
+
+func localHost(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func passwordOf(req *http.Request) string {
