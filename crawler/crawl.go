@@ -93,6 +93,9 @@ func Run[P comparable](ctx context.Context, w Walker[P], sink Sink, opts Options
 		return crawl, fmt.Errorf("begin crawl: %w", err)
 	}
 	e := newEngine[P](crawl, sink, opts)
+	if l, ok := w.(Learner[P]); ok {
+		e.learnt = l.Learnt
+	}
 	e.discover(seeds)
 	walkErr := e.walk(ctx, w)
 	e.conclude(ctx, w, walkErr)

@@ -208,6 +208,36 @@ func TestSilentPeersAreAskedTwice(t *testing.T) {
 	})
 }
 
+// learningWalker hears of another address of every third peer.
+type learningWalker struct{ fakeWalker }
+
+func (w *learningWalker) Learnt(peer int) bool { return peer%3 == 0 }
+
+func TestPeersWithNewAddressesAreAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &learningWalker{fakeWalker{graph: ring(60), outcome: func(peer, attempt int) observation.Outcome {
+			if peer >= 10 && peer < 20 && attempt == 1 {
+				return observation.Refused
+			}
+			return observation.Answered
+		}}}
+		sink := &memorySink{}
+		crawl, err := Run(t.Context(), w, sink, Options{})
+		if err != nil || crawl.State != observation.Complete || len(sink.visits) != 60 {
+			t.Fatal(crawl.State, len(sink.visits), err)
+		}
+		for peer := 10; peer < 20; peer++ {
+			want := observation.Refused
+			if peer%3 == 0 {
+				want = observation.Answered
+			}
+			if got := sink.outcomes()[fmt.Sprint(peer)]; got != want {
+				t.Errorf("peer %d: %s, want %s", peer, got, want)
+			}
+		}
+	})
+}
+
 func TestDeadlineAndCancelCutShortAndKeepWhatWasSeen(t *testing.T) {
 	for _, how := range []string{"deadline", "cancel"} {
 		t.Run(how, func(t *testing.T) {

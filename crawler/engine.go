@@ -21,6 +21,7 @@ type engine[P comparable] struct {
 	queue    fifo[P]         // the frontier
 	retry    []P             // for the second pass
 	held     map[P]heldVisit // first outcomes of the peers in the second pass
+	learnt   func(P) bool    // see Learner; nil when the walker is none
 	inFlight int
 	visited  int
 	ignored  uint64 // neighbours not followed because the frontier is full
@@ -86,11 +87,25 @@ func (e *engine[P]) loop(ctx context.Context, cancel context.CancelCauseFunc, ta
 // first is over and nobody is under way.
 func (e *engine[P]) nextBatch() []P {
 	if e.queue.len() == 0 && e.inFlight == 0 && len(e.retry) > 0 {
-		e.opts.Logger.Debug("second pass", "network", e.crawl.Network, "peers", len(e.retry))
-		e.queue.push(e.retry...)
-		e.retry = nil
+		e.beginSecondPass()
 	}
 	return e.queue.pop(targetBatch)
+}
+
+// beginSecondPass queues the peers whose outcome a second visit may change, and
+// settles those of whom nothing new was learnt since the first.
+func (e *engine[P]) beginSecondPass() {
+	e.opts.Logger.Debug("second pass", "network", e.crawl.Network, "peers", len(e.retry))
+	for _, p := range e.retry {
+		first := e.held[p]
+		if first.outcome().Retryable() || e.learnt(p) {
+			e.queue.push(p)
+			continue
+		}
+		delete(e.held, p)
+		e.settle(p, first.visit())
+	}
+	e.retry = nil
 }
 
 // discover adds peers that were never seen before to the frontier.
@@ -119,7 +134,7 @@ func (e *engine[P]) take(ctx context.Context, results []observation.Result[P]) e
 		delete(e.held, r.Peer)
 		if second {
 			r.Visit.Queries += first.queries
-		} else if r.Visit.Outcome.Retryable() {
+		} else if r.Visit.Outcome.Retryable() || e.learnt != nil && r.Visit.Outcome != observation.Answered {
 			e.held[r.Peer] = hold(r.Visit)
 			e.retry = append(e.retry, r.Peer)
 			continue

@@ -26,6 +26,13 @@ func hold(v observation.Visit) heldVisit {
 	return h
 }
 
+func (h heldVisit) outcome() observation.Outcome {
+	if h.more != nil {
+		return h.more.Outcome
+	}
+	return observation.Timeout
+}
+
 func (h heldVisit) visit() observation.Visit {
 	if h.more != nil {
 		return *h.more

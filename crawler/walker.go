@@ -41,6 +41,13 @@ type HealthReporter interface {
 	Health() (degraded bool, notes []string)
 }
 
+// Learner is what a walker may also be: it says whether an address of p is now
+// known that p's last visit did not try. A peer that failed for whatever reason
+// then gets a second visit.
+type Learner[P comparable] interface {
+	Learnt(p P) bool
+}
+
 // Sink keeps what a crawl saw. Visits and Edges take over the slices they are
 // given; they may be called with the same rows again after an error.
 type Sink interface {

@@ -77,6 +77,10 @@ func (a *app) runCrawl(ctx context.Context, n network, o crawlOptions) error {
 		return usagef("crawl %s: --rate must be above 0", n.name)
 	}
 	o.pace.Global.PerSecond = o.rate
+	run, err := a.prepareCrawl(n, o) // before anything is opened: it reads what the user wrote
+	if err != nil {
+		return err
+	}
 	facts, err := a.openData()
 	if err != nil {
 		return err
@@ -86,7 +90,13 @@ func (a *app) runCrawl(ctx context.Context, n network, o crawlOptions) error {
 		return err
 	}
 	defer a.close("store", record.Close)
-	crawl, err := a.crawlInto(ctx, n, o, record, facts)
+	var sink crawler.Sink = record
+	if o.visits != "" {
+		if sink, err = newVisitsFile(o.visits, record); err != nil {
+			return err
+		}
+	}
+	crawl, err := run(ctx, sink, facts)
 	if err != nil {
 		return err
 	}
@@ -96,40 +106,39 @@ func (a *app) runCrawl(ctx context.Context, n network, o crawlOptions) error {
 	return verdict(crawl)
 }
 
-// crawlInto runs one crawl with the given facts into sink; the demo does the
-// same as the crawl command.
-func (a *app) crawlInto(ctx context.Context, n network, o crawlOptions, sink crawler.Sink, facts *address.Table) (observation.Crawl, error) {
+// crawlFunc runs a crawl that was prepared.
+type crawlFunc func(ctx context.Context, sink crawler.Sink, facts *address.Table) (observation.Crawl, error)
+
+// prepareCrawl checks the settings of one crawl and makes its walker.
+func (a *app) prepareCrawl(n network, o crawlOptions) (crawlFunc, error) {
 	policy := crawler.Policy{Local: o.local}
 	if o.optOut != "" {
 		f, err := os.Open(o.optOut)
 		if err != nil {
-			return observation.Crawl{}, readable("opt-out list", o.optOut, err)
+			return nil, readable("opt-out list", o.optOut, err)
 		}
 		defer a.close("opt-out list", f.Close)
 		if policy.OptOut, err = crawler.ReadOptOut(f); err != nil {
-			return observation.Crawl{}, usageError{err}
+			return nil, usageError{err}
 		}
-	}
-	if o.visits != "" {
-		file, err := newVisitsFile(o.visits, sink)
-		if err != nil {
-			return observation.Crawl{}, err
-		}
-		sink = file
 	}
 	scope := observation.ScopeGlobal
-	if o.local { // special addresses are lifted out of the pace that protects strangers
+	if o.local { // the pace that protects strangers' networks is not needed on our own
 		scope = observation.ScopeLocal
 		o.pace.PerPrefix, o.pace.Global = crawler.Rate{}, crawler.Rate{PerSecond: o.rate, Burst: 500}
 	}
-	defer a.progress.done(n.name)
-	return n.crawl(ctx, walk{
-		options: o, allow: policy.Allow, pacer: crawler.NewPacer(o.pace), logger: a.logger,
-	}, sink, crawler.Options{
-		Vantage: o.vantage, Scope: scope, Software: software(), Deadline: o.deadline, MaxPeers: o.maxPeers, Edges: o.edges,
-		Facts: facts, Notes: facts.Warnings(), Progress: a.progress.show, Logger: a.logger,
-		Settings: map[string]any{"pace": o.pace, "bootstrap": o.bootstrap, "local": o.local, "contact": o.contact},
-	})
+	walk, err := n.walker(walkerOptions{crawl: o, allow: policy.Allow, pacer: crawler.NewPacer(o.pace), logger: a.logger})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return func(ctx context.Context, sink crawler.Sink, facts *address.Table) (observation.Crawl, error) {
+		defer a.progress.done(n.name)
+		return walk(ctx, sink, crawler.Options{
+			Vantage: o.vantage, Scope: scope, Software: software(), Deadline: o.deadline, MaxPeers: o.maxPeers, Edges: o.edges,
+			Facts: facts, Notes: facts.Warnings(), Progress: a.progress.show, Logger: a.logger,
+			Settings: map[string]any{"pace": o.pace, "bootstrap": o.bootstrap, "local": o.local, "contact": o.contact},
+		})
+	}, nil
 }
 
 func (a *app) printCrawl(c observation.Crawl, n network) error {

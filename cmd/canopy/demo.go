@@ -140,10 +140,14 @@ func (a *app) demoCrawl(ctx context.Context, l *localCrawl, at time.Duration, re
 		}
 		return nil, fmt.Errorf("advance %s test network: %w", l.name, err)
 	}
-	crawl, err := a.crawlInto(ctx, l.network, crawlOptions{
+	run, err := a.prepareCrawl(l.network, crawlOptions{
 		bootstrap: l.running.Bootstrap(), vantage: "loopback", local: true, edges: true,
 		rate: 50_000, pace: crawler.Pace{}, // our own nodes: nobody to be spared
-	}, record, facts)
+	})
+	if err != nil {
+		return nil, err
+	}
+	crawl, err := run(ctx, record, facts)
 	if err != nil || ctx.Err() != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ var ipfsNetwork = network{
 	flags: func(flags *pflag.FlagSet, o *crawlOptions) {
 		flags.StringVar(&o.protocol, "protocol", ipfs.DefaultProtocol, "protocol `ID` of the DHT, for private networks")
 	},
-	crawl:      crawlIPFS,
+	walker:     ipfsWalker,
 	population: testipfs.Population(),
 	demo:       testipfs.DefaultSize(),
 	start: func(ctx context.Context, plan *testnet.Plan, logger *slog.Logger) (localNetwork, error) {
@@ -30,16 +30,18 @@ var ipfsNetwork = network{
 	},
 }
 
-func crawlIPFS(ctx context.Context, w walk, sink crawler.Sink, o crawler.Options) (observation.Crawl, error) {
+func ipfsWalker(o walkerOptions) (walkFunc, error) {
 	walker, err := ipfs.New(ipfs.Config{
-		Bootstrap: w.options.bootstrap, Protocol: w.options.protocol, Allow: w.allow, Pacer: w.pacer,
-		Agent: agent(w.options.contact), Logger: w.logger,
+		Bootstrap: o.crawl.bootstrap, Protocol: o.crawl.protocol, Allow: o.allow, Pacer: o.pacer,
+		Agent: agent(o.crawl.contact), Logger: o.logger,
 	})
 	if err != nil {
-		return observation.Crawl{}, usageError{err}
+		return nil, err
 	}
-	crawl, err := crawler.Run(ctx, walker, sink, o)
-	return crawl, errors.Join(err, walker.Close())
+	return func(ctx context.Context, sink crawler.Sink, opts crawler.Options) (observation.Crawl, error) {
+		crawl, err := crawler.Run(ctx, walker, sink, opts)
+		return crawl, errors.Join(err, walker.Close())
+	}, nil
 }
 
 // agent is how the crawler names itself to peers.

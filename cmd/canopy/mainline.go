@@ -22,7 +22,7 @@ var mainlineNetwork = network{
 	flags: func(flags *pflag.FlagSet, o *crawlOptions) {
 		flags.StringSliceVar(&o.bind, "bind", nil, "local `addresses` to send from, separated by commas (default: any, IPv4 and IPv6)")
 	},
-	crawl:      crawlMainline,
+	walker:     mainlineWalker,
 	population: testmainline.Population(),
 	demo:       testmainline.DefaultSize(),
 	start: func(ctx context.Context, plan *testnet.Plan, logger *slog.Logger) (localNetwork, error) {
@@ -30,13 +30,19 @@ var mainlineNetwork = network{
 	},
 }
 
-func crawlMainline(ctx context.Context, w walk, sink crawler.Sink, o crawler.Options) (observation.Crawl, error) {
+func mainlineWalker(o walkerOptions) (walkFunc, error) {
+	bootstrap := o.crawl.bootstrap
+	if len(bootstrap) == 0 {
+		bootstrap = mainline.DefaultBootstrap()
+	}
 	walker, err := mainline.New(mainline.Config{
-		Bootstrap: w.options.bootstrap, Bind: w.options.bind, ReadTables: w.options.edges,
-		Allow: func(a netip.AddrPort) bool { return w.allow(a.Addr()) }, Pacer: w.pacer, Logger: w.logger,
+		Bootstrap: bootstrap, Bind: o.crawl.bind, ReadTables: o.crawl.edges,
+		Allow: func(a netip.AddrPort) bool { return o.allow(a.Addr()) }, Pacer: o.pacer, Logger: o.logger,
 	})
 	if err != nil {
-		return observation.Crawl{}, usageError{err}
+		return nil, err
 	}
-	return crawler.Run(ctx, walker, sink, o)
+	return func(ctx context.Context, sink crawler.Sink, opts crawler.Options) (observation.Crawl, error) {
+		return crawler.Run(ctx, walker, sink, opts)
+	}, nil
 }

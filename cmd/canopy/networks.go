@@ -19,8 +19,8 @@ type network struct {
 	name, title   string
 	bootstrapForm string // of --bootstrap, for people
 	example       string
-	flags         func(*pflag.FlagSet, *crawlOptions) // flags of its own, may be nil
-	crawl         func(context.Context, walk, crawler.Sink, crawler.Options) (observation.Crawl, error)
+	flags         func(*pflag.FlagSet, *crawlOptions)   // flags of its own, may be nil
+	walker        func(walkerOptions) (walkFunc, error) // fails when the options can't be meant
 
 	population testnet.Population
 	demo       testnet.Size // of the demo, and of a test network unless flags say otherwise
@@ -30,13 +30,16 @@ type network struct {
 // networks are all networks that Canopy knows.
 var networks = []network{mainlineNetwork, ipfsNetwork}
 
-// walk is what a walker is made from.
-type walk struct {
-	options crawlOptions
-	allow   func(netip.Addr) bool
-	pacer   *crawler.Pacer
-	logger  *slog.Logger
+// walkerOptions are what a walker is made from.
+type walkerOptions struct {
+	crawl  crawlOptions
+	allow  func(netip.Addr) bool
+	pacer  *crawler.Pacer
+	logger *slog.Logger
 }
+
+// walkFunc is crawler.Run with a walker that was made.
+type walkFunc func(context.Context, crawler.Sink, crawler.Options) (observation.Crawl, error)
 
 // localNetwork is a planned network that runs on loopback.
 type localNetwork interface {
