@@ -28,25 +28,44 @@ import (
 	swarm "canopy/crawler/testnet/mainline"
 )
 
-const swarmSize = "CANOPY_TEST_SWARM" // set in the process that runs the swarm of a benchmark
+const swarmEnv = "CANOPY_TEST_SWARM" // set in the process that runs the swarm of a benchmark
+
+// swarmPlan is the swarm of a benchmark.
+type swarmPlan struct {
+	nodes int     // that are alive
+	dead  float64 // share of table entries
+	loss  float64 // share of packets, each way
+}
 
 // TestSwarmProcess is the swarm of a benchmark, in a process of its own so that
-// its CPU time is not the walker's. It ends with its standard input.
+// its CPU time and memory are not the walker's. It ends with its standard
+// input.
 func TestSwarmProcess(t *testing.T) {
-	nodes, err := strconv.Atoi(os.Getenv(swarmSize))
-	if err != nil {
+	var p swarmPlan
+	if _, err := fmt.Sscan(os.Getenv(swarmEnv), &p.nodes, &p.dead, &p.loss); err != nil {
 		t.Skip("only for benchmarks, which start it themselves")
 	}
-	network := startNetwork(t, testnet.Size{Nodes: nodes}, swarm.Options{})
-	fmt.Println("bootstrap", strings.Join(network.Bootstrap(), " "))
+	population := swarm.Population()
+	for i := range population.Personas { // everybody who is no dead entry is up
+		population.Personas[i].Churn = testnet.Churn{}
+	}
+	network := startPopulation(t, population, testnet.Size{Nodes: p.nodes, Dead: p.dead}, swarm.Options{Loss: p.loss})
+	fmt.Println("swarm", len(network.Plan().At(0).Alive()), strings.Join(network.Bootstrap(), " "))
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-// swarmProcess starts a swarm and returns its bootstrap addresses.
+// swarmProcess starts a perfect swarm and returns its bootstrap addresses.
 func swarmProcess(b *testing.B, nodes int) []string {
+	bootstrap, _ := swarmOf(b, swarmPlan{nodes: nodes})
+	return bootstrap
+}
+
+// swarmOf starts a swarm and returns its bootstrap addresses and how many of
+// its nodes are up.
+func swarmOf(b *testing.B, p swarmPlan) (bootstrap []string, alive int) {
 	b.Helper()
-	cmd := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^TestSwarmProcess$", "-test.timeout=10m")
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", swarmSize, nodes))
+	cmd := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^TestSwarmProcess$", "-test.timeout=60m")
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %g %g", swarmEnv, p.nodes, p.dead, p.loss))
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		b.Fatal(err)
@@ -61,12 +80,16 @@ func swarmProcess(b *testing.B, nodes int) []string {
 	b.Cleanup(func() { in.Close(); _ = cmd.Wait() })
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
-		if rest, ok := strings.CutPrefix(lines.Text(), "bootstrap "); ok {
-			return strings.Fields(rest)
+		if rest, ok := strings.CutPrefix(lines.Text(), "swarm "); ok {
+			fields := strings.Fields(rest)
+			if alive, err = strconv.Atoi(fields[0]); err != nil {
+				b.Fatal(err)
+			}
+			return fields[1:], alive
 		}
 	}
 	b.Fatal("the swarm did not start")
-	return nil
+	return nil, 0
 }
 
 // cost is what this process has used so far.

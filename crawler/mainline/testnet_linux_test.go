@@ -18,8 +18,13 @@ import (
 // startNetwork runs a planned network on loopback.
 func startNetwork(tb testing.TB, size testnet.Size, o swarm.Options) *swarm.Network {
 	tb.Helper()
+	return startPopulation(tb, swarm.Population(), size, o)
+}
+
+func startPopulation(tb testing.TB, population testnet.Population, size testnet.Size, o swarm.Options) *swarm.Network {
+	tb.Helper()
 	size.Horizon = 24 * time.Hour
-	plan, err := testnet.New(swarm.Population(), size, 7)
+	plan, err := testnet.New(population, size, 7)
 	if err != nil {
 		tb.Fatal(err)
 	}
