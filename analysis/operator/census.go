@@ -25,6 +25,7 @@ type Group struct {
 	ASN          uint32  `json:"asn"` // 0 when unknown
 	Organisation string  `json:"organisation"`
 	Country      string  `json:"country"`
+	Marks        Marks   `json:"marks"`   // of the registry entry that the verdict names
 	Peers        int     `json:"peers"`   // distinct peers
 	Counts       []int   `json:"counts"`  // reachable peers in each crawl
 	Weight       float64 `json:"weight"`  // sum of a over its peers
@@ -62,6 +63,9 @@ func Record(ctx context.Context, q analysis.Querier, r *Rules, network string, c
 			return nil, fmt.Errorf("read traits of peers: %w", err)
 		}
 		g.Verdict = r.Judge(t)
+		if entry, ok := r.Entry(g.Verdict.Entry); ok {
+			g.Marks = r.Marks(entry)
+		}
 		merge(groups, g)
 	}
 	if err := rows.Err(); err != nil {

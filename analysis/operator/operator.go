@@ -62,11 +62,12 @@ type Evidence struct {
 // Verdict is who runs a peer, how sure that is, and why.
 type Verdict struct {
 	Operator    Operator   `json:"operator"`
-	Name        string     `json:"name,omitempty"` // registry entry, or the organisation whose fleet it is
-	Leaning     Operator   `json:"leaning"`        // the likeliest kind, also when undecided; Unknown without evidence
-	Probability float64    `json:"probability"`    // of Leaning
-	LogOdds     float64    `json:"log_odds"`       // of Leaning against the rest
-	Evidence    []Evidence `json:"evidence"`       // strongest first; empty means that nothing is known
+	Name        string     `json:"name,omitempty"`  // registry entry, or the organisation whose fleet it is
+	Entry       string     `json:"entry,omitempty"` // ID of the registry entry that Name comes from
+	Leaning     Operator   `json:"leaning"`         // the likeliest kind, also when undecided; Unknown without evidence
+	Probability float64    `json:"probability"`     // of Leaning
+	LogOdds     float64    `json:"log_odds"`        // of Leaning against the rest
+	Evidence    []Evidence `json:"evidence"`        // strongest first; empty means that nothing is known
 }
 
 // Judge says who runs a peer. The score of each kind is its prior plus the
@@ -74,7 +75,13 @@ type Verdict struct {
 // The verdict is undecided when the likeliest kind stays below the ruleset's
 // threshold or there is no evidence at all.
 func (r *Rules) Judge(t Traits) Verdict {
-	evidence, name := r.evidence(t)
+	evidence, entry := r.evidence(t)
+	return r.conclude(evidence, entry, t.Organisation)
+}
+
+// conclude makes a verdict of evidence. entry may be nil; organisation is
+// whose land a company's fleet stands on.
+func (r *Rules) conclude(evidence []Evidence, entry *Entry, organisation string) Verdict {
 	if len(evidence) == 0 {
 		return Verdict{Operator: Unknown, Leaning: Unknown}
 	}
@@ -88,10 +95,10 @@ func (r *Rules) Judge(t Traits) Verdict {
 	}
 	v.Operator = leaning
 	switch {
-	case name != "":
-		v.Name = name
+	case entry != nil && entry.operator == leaning:
+		v.Name, v.Entry = entry.Name, entry.ID
 	case leaning == Commercial:
-		v.Name = t.Organisation
+		v.Name = organisation
 	}
 	return v
 }
@@ -119,23 +126,23 @@ func (r *Rules) weigh(evidence []Evidence) (Operator, float64) {
 	return best, math.Exp(score[best]) / sum
 }
 
-// evidence collects what speaks for each kind, and the name of the registry
-// entry with the strongest signal.
-func (r *Rules) evidence(t Traits) (out []Evidence, name string) {
+// evidence collects what speaks for each kind, and the registry entry with the
+// strongest signal, nil if none matches.
+func (r *Rules) evidence(t Traits) (out []Evidence, strongest *Entry) {
 	for i := range r.rules {
 		if rule := &r.rules[i]; rule.when.holds(t) {
 			out = append(out, rule.Evidence)
 		}
 	}
-	strongest := 0.0
+	most := 0.0
 	for i := range r.registry {
 		entry := &r.registry[i]
 		if e, ok := entry.match(t, r.signals); ok {
 			out = append(out, e)
-			if e.LogOdds > strongest {
-				strongest, name = e.LogOdds, entry.Name
+			if e.LogOdds > most {
+				most, strongest = e.LogOdds, entry
 			}
 		}
 	}
-	return out, name
+	return out, strongest
 }

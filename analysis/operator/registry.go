@@ -60,6 +60,31 @@ var signalKinds = []string{"peer_id", "prefix", "asn", "agent", "protocol"}
 // Registry lists the entries.
 func (r *Rules) Registry() []Entry { return slices.Clone(r.registry) }
 
+// Entry finds an entry of the registry by its ID.
+func (r *Rules) Entry(id string) (Entry, bool) {
+	i := slices.IndexFunc(r.registry, func(e Entry) bool { return e.ID == id })
+	if i < 0 {
+		return Entry{}, false
+	}
+	return r.registry[i], true
+}
+
+// Marks are the four marks of the new commercialisation of peer-to-peer.
+type Marks struct {
+	Company bool `json:"company"` // it is a company first, not a project or community
+	Core    bool `json:"core"`    // peer-to-peer is the core of what it does
+	Venture bool `json:"venture"` // it lives on venture capital
+	Recent  bool `json:"recent"`  // it was founded in or after the year that the rules name
+}
+
+// Marks tells which marks an entry bears. What is not known of it is no mark.
+func (r *Rules) Marks(e Entry) Marks {
+	return Marks{
+		Company: e.Kind == "company", Core: e.P2PCore, Venture: e.Funding == "venture",
+		Recent: r.recent > 0 && e.Founded >= r.recent,
+	}
+}
+
 // match returns the strongest signal by which a peer belongs to the entry.
 func (e *Entry) match(t Traits, weights map[string]float64) (Evidence, bool) {
 	s := e.Signals

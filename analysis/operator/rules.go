@@ -31,6 +31,7 @@ type Rules struct {
 	signals   map[string]float64
 	rules     []rule
 	registry  []Entry
+	recent    int // year from which on an entry counts as formed recently
 }
 
 // rule is one piece of evidence and when it holds.
@@ -60,6 +61,10 @@ type rulesFile struct {
 		Institutional float64 `yaml:"institutional"`
 		Reason        string  `yaml:"reason"`
 	} `yaml:"prior"`
+	Recent struct {
+		Since  int    `yaml:"since"`
+		Reason string `yaml:"reason"`
+	} `yaml:"recent"`
 	Common  []string               `yaml:"common_agents"`
 	Signals map[string]signalEntry `yaml:"registry_signals"`
 	Rules   []ruleEntry            `yaml:"rules"`
@@ -90,6 +95,10 @@ var builtin = sync.OnceValue(func() *Rules {
 	return r
 })
 
+// Files returns the ruleset and the registry that Canopy brings along, as text:
+// to change one and [Load] both.
+func Files() (rules, registry []byte) { return bytes.Clone(rulesYAML), bytes.Clone(registryYAML) }
+
 // Load reads a ruleset and a registry in the form of rules.yaml and
 // registry.yaml beside this file. Unknown keys, rules without reason, registry
 // entries without source and signals that claim everybody are errors that name
@@ -100,7 +109,7 @@ func Load(rules, registry []byte) (*Rules, error) {
 		return nil, fmt.Errorf("read operator rules: %w", err)
 	}
 	r := &Rules{
-		version: f.Version, threshold: f.Threshold, signals: map[string]float64{},
+		version: f.Version, threshold: f.Threshold, signals: map[string]float64{}, recent: f.Recent.Since,
 		prior: map[Operator]float64{
 			Community: f.Prior.Community, Commercial: f.Prior.Commercial, Institutional: f.Prior.Institutional,
 		},
@@ -126,6 +135,8 @@ func (r *Rules) takeRules(f rulesFile, raw []byte) error {
 		return fmt.Errorf("threshold is %v; want a probability above 0.5 and below 1", f.Threshold)
 	case f.Prior.Reason == "":
 		return errors.New("the prior gives no reason")
+	case f.Recent.Since < 0 || f.Recent.Since > 0 && f.Recent.Reason == "":
+		return errors.New("recent: want a year since, and a reason")
 	}
 	for _, kind := range signalKinds {
 		s, ok := f.Signals[kind]

@@ -75,7 +75,7 @@ func TestWordsAgreeWithListedAS(t *testing.T) {
 				continue
 			}
 			seen[r.facts.ASN] = true
-			words := byWords.judge(r.facts.ASN, r.facts.Organisation)
+			words := byWords.judge(r.facts.ASN, r.name)
 			fired[words.Reason]++
 			known, ok := c.known[r.facts.ASN]
 			if !ok {

@@ -1,6 +1,7 @@
 package address
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -50,8 +51,9 @@ func (b *builder) row(s said) uint32 {
 			Reason: fmt.Sprintf("The table %s gives the class itself.", b.source.Name),
 		}
 	}
+	r.name = name
 	r.facts = observation.Facts{
-		ASN: kept.asn, Organisation: name, Country: kept.country,
+		ASN: kept.asn, Organisation: cmp.Or(r.class.Group, name), Country: kept.country,
 		Hosting: r.class.Hosting, Source: b.source.Name, Date: b.source.Date,
 	}
 	b.rows = append(b.rows, r)

@@ -48,6 +48,7 @@ type layer struct {
 // row is what a table says of a block. Its facts are complete but for Prefix.
 type row struct {
 	facts  observation.Facts
+	name   string   // of the holder, as the table has it
 	column bool     // the hosting class stands in the table itself
 	class  Evidence // why facts.Hosting is what it is
 }
@@ -64,6 +65,7 @@ type Evidence struct {
 // Match is what one data set says of an address.
 type Match struct {
 	Source   Source            `json:"source"`
+	Name     string            `json:"name,omitempty"` // of the AS or holder, as the data set has it
 	Facts    observation.Facts `json:"facts"`
 	Evidence Evidence          `json:"evidence"`
 }
@@ -72,7 +74,9 @@ type Match struct {
 // looked up as IPv4. The AS, organisation, block, source and date come from
 // the first data set in order of precedence that names an AS or organisation,
 // the country from the first that names a country, and the hosting class from
-// the first whose table has a column for it, else from the AS.
+// the first whose table has a column for it, else from the AS. The organisation
+// is the owner of the AS where the list of known AS names one, so that all AS
+// of one owner count as one; else it is the name that the data set has.
 func (t *Table) Lookup(addr netip.Addr) observation.Facts {
 	f, _ := t.find(addr)
 	return f
@@ -134,7 +138,7 @@ func (t *Table) Explain(addr netip.Addr) (observation.Facts, Evidence, []Match) 
 	if host, ok := hostPrefix(addr); ok {
 		for _, l := range t.layers {
 			if block, i, ok := l.blocks.LookupPrefixLPM(host); ok {
-				m := Match{Source: l.source, Facts: l.rows[i].facts, Evidence: l.rows[i].class}
+				m := Match{Source: l.source, Name: l.rows[i].name, Facts: l.rows[i].facts, Evidence: l.rows[i].class}
 				m.Facts.Prefix = block
 				matches = append(matches, m)
 			}

@@ -1,0 +1,78 @@
+package operator
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"canopy/crawler/observation"
+)
+
+func TestChangesAreTrue(t *testing.T) {
+	traits := Traits{Hosting: "hosting", Agent: "kubo/0.39.0", Siblings: 1, Neighbourhood: 1, ASN: 64500}
+	changes := Default().Changes(traits)
+	want := map[string]Operator{"class of its address were residential": Community, "were institutional": Institutional,
+		"itself included, were 8": Commercial, "desktop": Community, "a commercial entry": Commercial}
+	for part, operator := range want {
+		found := false
+		for _, c := range changes {
+			found = found || strings.Contains(c.If, part) && c.Operator == operator
+		}
+		if !found {
+			t.Errorf("no change holds %q with verdict %s: %+v", part, operator, changes)
+		}
+	}
+	now := Default().Judge(traits).Operator
+	for _, c := range changes {
+		if c.Operator == now {
+			t.Errorf("no change at all: %+v", c)
+		}
+	}
+}
+
+func TestChangesNameTheEvidenceThatDecides(t *testing.T) {
+	for _, c := range Default().Changes(Traits{Hosting: "residential"}) {
+		if c.If == "the evidence household-line did not hold" && c.Operator == Unknown {
+			return
+		}
+	}
+	t.Error("nobody says that the verdict hangs on household-line")
+}
+
+// TestSightingsAgreeWithTheCensus holds the verdict on single peers against
+// those of all of them.
+func TestSightingsAgreeWithTheCensus(t *testing.T) {
+	r := &recorder{store: openStore(t), start: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
+	both := []int{0, 1}
+	plan := []planned{
+		{id: "home", address: "10.1.0.1:6881", agent: "libtorrent 2.0.11", asn: 64500, organisation: "Example Telecom", hosting: observation.HostingResidential, up: both},
+		{id: "gone", address: "10.3.0.1:6881", asn: 64500, organisation: "Example Telecom", hosting: observation.HostingResidential},
+	}
+	for i := range 30 {
+		plan = append(plan, planned{id: "fleet" + string(rune('A'+i)), address: "10.2.0." + string(rune('1'+i%9)) + ":4001", agent: "fleet/1",
+			asn: 64501, organisation: "Example Cloud", hosting: observation.HostingHosting, up: both})
+	}
+	r.crawl(t, 0, observation.Complete, plan)
+	r.crawl(t, 1, observation.Complete, plan)
+	for id, want := range map[string]Operator{"home": Community, "fleetA": Commercial} {
+		got, err := Sightings(t.Context(), r.store.DB(), id)
+		if err != nil || len(got) != 1 {
+			t.Fatalf("%s: %d sightings, %v", id, len(got), err)
+		}
+		s := got[0]
+		if v := Default().Judge(s.Traits); v.Operator != want || s.Answered != 2 || s.Network != "net" || s.FactsSource != "plan" || !s.First.Before(s.Last) {
+			t.Errorf("%s: %s, %+v", id, v.Operator, s)
+		}
+	}
+	fleet, _ := Sightings(t.Context(), r.store.DB(), "fleetA")
+	if tr := fleet[0].Traits; tr.Siblings != 30 || tr.Neighbourhood != 30 || tr.AgentHere != 30 || tr.AgentAnywhere != 30 || tr.Prefix.String() != "10.2.0.0/16" {
+		t.Errorf("crowd: %+v", tr)
+	}
+	gone, err := Sightings(t.Context(), r.store.DB(), "gone")
+	if err != nil || len(gone) != 1 || gone[0].Answered != 0 || gone[0].Traits.Siblings != 0 {
+		t.Errorf("a peer that never answered: %+v, %v", gone, err)
+	}
+	if none, err := Sightings(t.Context(), r.store.DB(), "nobody"); err != nil || len(none) != 0 {
+		t.Errorf("nobody: %+v, %v", none, err)
+	}
+}
