@@ -91,11 +91,25 @@ func (m *Monitor) guard(ctx context.Context, round []answer) (asked []answer, wh
 			ask = append(ask, c)
 		}
 	}
-	asked = m.ask(ctx, ask)
+	asked = m.askTwice(ctx, ask)
 	if up := m.suspect(append(verdict, asked...)); up < enough(len(controls)) {
 		return asked, "peers that should answer were silent"
 	}
 	return asked, ""
+}
+
+// askTwice asks those that are silent once more, since a lost packet is no
+// outage, and takes their last word.
+func (m *Monitor) askTwice(ctx context.Context, peers []*watched) []answer {
+	answers := m.ask(ctx, peers)
+	var silent []*watched
+	for _, a := range answers {
+		if !a.isUp() {
+			silent = append(silent, a.peer)
+		}
+	}
+	answers = slices.DeleteFunc(answers, func(a answer) bool { return !a.isUp() })
+	return append(answers, m.ask(ctx, silent)...)
 }
 
 // enough is how many of n controls must answer: four in five, since those that
@@ -159,7 +173,7 @@ func (m *Monitor) ask(ctx context.Context, peers []*watched) []answer {
 	return answers
 }
 
-// settle records answers, and lets them count if the round does.
+// settle records answers. Silence counts only if the round does.
 func (m *Monitor) settle(answers []answer, counts bool) {
 	now := time.Now()
 	m.mu.Lock()
@@ -171,7 +185,7 @@ func (m *Monitor) settle(answers []answer, counts bool) {
 		}
 		a.probe.Network, a.probe.ControlOK = m.cfg.Network.Name, counts
 		m.unsent = append(m.unsent, a.probe)
-		if counts {
+		if counts || a.isUp() {
 			m.watch.settle(a.peer, a.probe.Outcome, a.probe.ProbedAt)
 		} else {
 			m.watch.later(a.peer, now)

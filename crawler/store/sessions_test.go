@@ -20,8 +20,8 @@ func TestSessions(t *testing.T) {
 var sessionStart = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // story is what probes saw of one peer: a letter for every ten minutes. U
-// answered, D silent, W somebody else answered, V void, B turned us away, and
-// a dot where nobody asked.
+// answered, D silent, W somebody else answered, B turned us away, V silent and
+// v answered in a void round, and a dot where nobody asked.
 type story struct{ peer, letters string }
 
 func (s story) probes(network string) []observation.Probe {
@@ -29,10 +29,10 @@ func (s story) probes(network string) []observation.Probe {
 	for i, letter := range s.letters {
 		p := observation.Probe{
 			Network: network, PeerID: s.peer, Address: netip.MustParseAddrPort("127.0.0.1:6881"),
-			ProbedAt: sessionStart.Add(time.Duration(i) * 10 * time.Minute), ControlOK: letter != 'V',
+			ProbedAt: sessionStart.Add(time.Duration(i) * 10 * time.Minute), ControlOK: letter != 'V' && letter != 'v',
 		}
 		switch letter {
-		case 'U':
+		case 'U', 'v':
 			p.Outcome, p.RTT = observation.Answered, time.Millisecond
 		case 'W':
 			p.Outcome = observation.WrongIdentity
@@ -71,6 +71,7 @@ func testSessions(t *testing.T, url string) {
 		{"j-busy-is-not-away", "UBBBU"},
 		{"k-never-up", "DDDD"},
 		{"l-one-miss-before", "DU"},
+		{"n-an-answer-is-an-answer", "DDvUDvD"},
 		{"m-away-while-nobody-looked", "U............DD"},
 	} {
 		probes = append(probes, s.probes("mainline")...)
@@ -99,6 +100,7 @@ func testSessions(t *testing.T, url string) {
 		"j-busy-is-not-away - 0 40 - 2 open",
 		"l-one-miss-before - 10 10 - 1 open",
 		"m-away-while-nobody-looked - 0 0 130 1 departed",
+		"n-an-answer-is-an-answer 10 20 50 - 3 open",
 	)
 }
 

@@ -4,8 +4,9 @@
 -- A peer is an ID, or an ID at an endpoint in networks whose description says
 -- so. Of each peer, the facts that count are put in order of time, each as one
 -- number: milliseconds * 4 + kind, where kind is 1 up, 2 down, 3 answered as
--- somebody else. Void probes, outcomes that leave open whether the peer is
--- there, and failures in a crawl that had trouble of its own are no facts.
+-- somebody else. Outcomes that leave open whether the peer is there are no
+-- facts, nor are failures in a void round of probes or in a crawl that had
+-- trouble of its own; an answer is a fact always.
 -- A replayed row gives the same number twice, which arrayCompact mends, so the
 -- tables are read without FINAL.
 --
@@ -62,7 +63,7 @@ FROM
                 multiIf(outcome = 'answered', 1, outcome = 'wrong_identity', 3,
                     outcome IN ('timeout', 'refused', 'unreachable', 'reset', 'handshake_error', 'wrong_protocol'), 2, 0) AS kind
             FROM probes_log
-            WHERE control_ok = 1 AND kind > 0
+            WHERE kind = 1 OR kind > 1 AND control_ok = 1
             UNION ALL
             SELECT
                 network,
