@@ -1,11 +1,8 @@
 package store
 
 import (
-	"context"
 	"encoding/binary"
-	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,66 +10,25 @@ import (
 	"canopy/crawler/observation"
 )
 
-// column says how one column of a table is filled from rows of type T.
-type column[T any] struct {
-	name   string
-	values func(rows [][]T, n int) any // one slice of n values, as the client wants it
-}
-
-// field makes a column of one value per row.
-func field[T, V any](name string, get func(*T) V) column[T] {
-	return column[T]{name, func(rows [][]T, n int) any {
-		values := make([]V, 0, n)
-		for _, some := range rows {
-			for i := range some {
-				values = append(values, get(&some[i]))
-			}
-		}
-		return values
-	}}
-}
-
-// insert sends rows, n in all, as one block.
-func insert[T any](ctx context.Context, s *Store, table string, columns []column[T], rows [][]T, n int) error {
-	names := make([]string, len(columns))
-	for i, c := range columns {
-		names[i] = c.name
-	}
-	batch, err := s.conn.PrepareBatch(ctx, fmt.Sprintf("INSERT INTO %s (%s)", table, strings.Join(names, ", ")))
-	if err != nil {
-		return fmt.Errorf("prepare insert into %s: %w", table, err)
-	}
-	for i, c := range columns {
-		if err := batch.Column(i).Append(c.values(rows, n)); err != nil {
-			_ = batch.Abort()
-			return fmt.Errorf("encode %s.%s: %w", table, c.name, err)
-		}
-	}
-	if err := batch.Send(); err != nil {
-		return fmt.Errorf("insert %d rows into %s: %w", n, table, err)
-	}
-	return nil
-}
-
 var crawlColumns = []column[observation.Crawl]{
-	field("network", func(c *observation.Crawl) string { return c.Network }),
+	symbol("network", func(c *observation.Crawl) string { return c.Network }),
 	field("crawl_id", func(c *observation.Crawl) uuid.UUID { return uuid.UUID(c.ID) }),
-	field("vantage", func(c *observation.Crawl) string { return c.Vantage }),
-	field("scope", func(c *observation.Crawl) string { return c.Scope }),
+	symbol("vantage", func(c *observation.Crawl) string { return c.Vantage }),
+	symbol("scope", func(c *observation.Crawl) string { return c.Scope }),
 	field("zone", func(c *observation.Crawl) string { return c.Zone }),
 	field("started_at", func(c *observation.Crawl) time.Time { return instant(c.StartedAt) }),
 	field("ended_at", func(c *observation.Crawl) *time.Time { return endOf(c) }),
-	field("state", func(c *observation.Crawl) string { return string(c.State) }),
+	symbol("state", func(c *observation.Crawl) string { return string(c.State) }),
 	field("discovered", func(c *observation.Crawl) uint64 { return c.Discovered }),
 	field("reachable", func(c *observation.Crawl) uint64 { return c.Reachable }),
 	field("queries", func(c *observation.Crawl) uint64 { return c.Queries }),
-	field("software", func(c *observation.Crawl) string { return c.Software }),
+	symbol("software", func(c *observation.Crawl) string { return c.Software }),
 	field("settings", func(c *observation.Crawl) string { return c.Settings }),
 	field("notes", func(c *observation.Crawl) []string { return c.Notes }),
 }
 
 var visitColumns = []column[observation.Visit]{
-	field("network", func(v *observation.Visit) string { return v.Network }),
+	symbol("network", func(v *observation.Visit) string { return v.Network }),
 	field("crawl_id", func(v *observation.Visit) uuid.UUID { return uuid.UUID(v.CrawlID) }),
 	field("number", func(v *observation.Visit) uint32 { return v.Number }),
 	field("visited_at", func(v *observation.Visit) time.Time { return instant(v.VisitedAt) }),
@@ -80,25 +36,25 @@ var visitColumns = []column[observation.Visit]{
 	field("address", func(v *observation.Visit) netip.Addr { return address(v.Address) }),
 	field("port", func(v *observation.Visit) uint16 { return v.Address.Port() }),
 	field("addresses", func(v *observation.Visit) []string { return v.Addresses }),
-	field("outcome", func(v *observation.Visit) string { return string(v.Outcome) }),
+	symbol("outcome", func(v *observation.Visit) string { return string(v.Outcome) }),
 	field("detail", func(v *observation.Visit) string { return v.Detail }),
-	field("agent", func(v *observation.Visit) string { return v.Agent }),
+	symbol("agent", func(v *observation.Visit) string { return v.Agent }),
 	field("protocols", func(v *observation.Visit) []string { return v.Protocols }),
 	field("rtt_ms", func(v *observation.Visit) *float32 { return milliseconds(v.RTT) }),
 	field("neighbours", func(v *observation.Visit) uint32 { return v.Neighbours }),
 	field("partial", func(v *observation.Visit) uint8 { return flag(v.Partial) }),
 	field("queries", func(v *observation.Visit) uint32 { return v.Queries }),
-	field("prefix", func(v *observation.Visit) string { return prefix(v.Facts.Prefix) }),
+	symbol("prefix", func(v *observation.Visit) string { return prefix(v.Facts.Prefix) }),
 	field("asn", func(v *observation.Visit) uint32 { return v.Facts.ASN }),
-	field("organisation", func(v *observation.Visit) string { return v.Facts.Organisation }),
-	field("country", func(v *observation.Visit) string { return v.Facts.Country }),
-	field("hosting", func(v *observation.Visit) string { return hosting(v.Facts.Hosting) }),
-	field("facts_source", func(v *observation.Visit) string { return v.Facts.Source }),
+	symbol("organisation", func(v *observation.Visit) string { return v.Facts.Organisation }),
+	symbol("country", func(v *observation.Visit) string { return v.Facts.Country }),
+	symbol("hosting", func(v *observation.Visit) string { return hosting(v.Facts.Hosting) }),
+	symbol("facts_source", func(v *observation.Visit) string { return v.Facts.Source }),
 	field("facts_date", func(v *observation.Visit) time.Time { return instant(v.Facts.Date) }),
 }
 
 var edgeColumns = []column[observation.Edge]{
-	field("network", func(e *observation.Edge) string { return e.Network }),
+	symbol("network", func(e *observation.Edge) string { return e.Network }),
 	field("crawl_id", func(e *observation.Edge) uuid.UUID { return uuid.UUID(e.CrawlID) }),
 	field("started_at", func(e *observation.Edge) time.Time { return startOf(e.CrawlID) }),
 	field("peer", func(e *observation.Edge) uint32 { return e.Peer }),
@@ -107,12 +63,12 @@ var edgeColumns = []column[observation.Edge]{
 }
 
 var probeColumns = []column[observation.Probe]{
-	field("network", func(p *observation.Probe) string { return p.Network }),
+	symbol("network", func(p *observation.Probe) string { return p.Network }),
 	field("peer_id", func(p *observation.Probe) string { return p.PeerID }),
 	field("address", func(p *observation.Probe) netip.Addr { return address(p.Address) }),
 	field("port", func(p *observation.Probe) uint16 { return p.Address.Port() }),
 	field("probed_at", func(p *observation.Probe) time.Time { return instant(p.ProbedAt) }),
-	field("outcome", func(p *observation.Probe) string { return string(p.Outcome) }),
+	symbol("outcome", func(p *observation.Probe) string { return string(p.Outcome) }),
 	field("rtt_ms", func(p *observation.Probe) *float32 { return milliseconds(p.RTT) }),
 	field("control_ok", func(p *observation.Probe) uint8 { return flag(p.ControlOK) }),
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -21,15 +22,16 @@ import (
 // speaksHTTP says whether post reaches the store.
 func (t *target) speaksHTTP() bool { return t.options.Protocol == clickhouse.HTTP }
 
-// post sends one statement through ClickHouse's HTTP interface, past the
-// client library, and returns the answer as the engine wrote it.
-func (s *Store) post(ctx context.Context, query string, params url.Values) (*http.Response, error) {
+// post sends body through ClickHouse's HTTP interface, past the client library,
+// and returns the answer as the engine wrote it. The statement is body, or
+// begins in the parameter query.
+func (s *Store) post(ctx context.Context, params url.Values, body io.Reader) (*http.Response, error) {
 	o := &s.target.options
 	u := url.URL{Scheme: "http", Host: o.Addr[0], Path: "/" + strings.TrimPrefix(o.HttpUrlPath, "/"), RawQuery: params.Encode()}
 	if o.TLS != nil {
 		u.Scheme = "https"
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), strings.NewReader(query))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), body)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +42,7 @@ func (s *Store) post(ctx context.Context, query string, params url.Values) (*htt
 		req.Header.Set("X-ClickHouse-User", o.Auth.Username)
 		req.Header.Set("X-ClickHouse-Key", o.Auth.Password)
 	}
-	res, err := s.roundTripper().RoundTrip(req)
+	res, err := s.transport.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
@@ -52,17 +54,41 @@ func (s *Store) post(ctx context.Context, query string, params url.Values) (*htt
 	return res, nil
 }
 
-func (s *Store) roundTripper() http.RoundTripper {
-	if s.engine != nil {
-		return s.engine
+// insertHTTP sends a block as it is.
+func (s *Store) insertHTTP(ctx context.Context, b *block) error {
+	params := s.settings()
+	params.Set("database", s.target.database)
+	params.Set("query", b.insertQuery()+" FORMAT Native")
+	res, err := s.post(ctx, params, bytes.NewReader(b.data))
+	if err != nil {
+		return err
 	}
-	o := &s.target.options
+	defer res.Body.Close()
+	// A server that fails late has promised success already, and then says so here.
+	text, err := io.ReadAll(io.LimitReader(res.Body, 4096))
+	if err == nil && len(text) > 0 {
+		err = fmt.Errorf("ClickHouse fails: %s", strings.TrimSpace(string(text)))
+	}
+	return err
+}
+
+// settings are those of the store's URL, and readonly.
+func (s *Store) settings() url.Values {
+	params := url.Values{"wait_end_of_query": {"1"}}
+	for name, value := range s.target.options.Settings {
+		params.Set(name, fmt.Sprint(value))
+	}
+	return params
+}
+
+func (t *target) newTransport() http.RoundTripper {
+	o := &t.options
 	proxy := http.ProxyFromEnvironment
 	if o.HTTPProxyURL != nil {
 		proxy = http.ProxyURL(o.HTTPProxyURL)
 	}
 	return &http.Transport{
-		Proxy: proxy, TLSClientConfig: o.TLS, DisableKeepAlives: true,
+		Proxy: proxy, TLSClientConfig: o.TLS, IdleConnTimeout: time.Minute,
 		DialContext: (&net.Dialer{Timeout: o.DialTimeout}).DialContext,
 	}
 }
@@ -73,7 +99,7 @@ func (s *Store) askVersion(ctx context.Context) (string, error) {
 	if !s.target.speaksHTTP() {
 		return s.greet(ctx)
 	}
-	res, err := s.post(ctx, "SELECT version() FORMAT TabSeparated", nil)
+	res, err := s.post(ctx, nil, strings.NewReader("SELECT version() FORMAT TabSeparated"))
 	if err != nil {
 		return "", err
 	}

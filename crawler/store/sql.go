@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"regexp"
 	"strings"
 )
@@ -38,10 +37,8 @@ func (s *Store) SQL(ctx context.Context, w io.Writer, query, format string) erro
 const tableFormat = "TabSeparatedWithNames"
 
 func (s *Store) sqlHTTP(ctx context.Context, w io.Writer, query, format string) error {
-	params := url.Values{"default_format": {format}, "wait_end_of_query": {"1"}}
-	for name, value := range s.target.options.Settings {
-		params.Set(name, fmt.Sprint(value))
-	}
+	params := s.settings()
+	params.Set("default_format", format)
 	if format == "" {
 		params.Set("default_format", tableFormat)
 	}
@@ -52,7 +49,7 @@ func (s *Store) sqlHTTP(ctx context.Context, w io.Writer, query, format string) 
 	if exists {
 		params.Set("database", s.target.database)
 	}
-	res, err := s.post(ctx, query, params)
+	res, err := s.post(ctx, params, strings.NewReader(query))
 	if err != nil {
 		return err
 	}

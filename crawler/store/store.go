@@ -66,6 +66,8 @@ type Store struct {
 	conn   driver.Conn  // for writing
 	db     *sql.DB      // for reading
 
+	transport http.RoundTripper // for what passes the client by
+
 	version string // of the engine
 
 	writing chan struct{} // holds one token: who has it may insert
@@ -111,7 +113,10 @@ func (s *Store) connect(ctx context.Context) (err error) {
 		if s.engine, err = chdb.Open(s.target.dir); err != nil {
 			return fmt.Errorf("open store %s: %w", s.target.name, err)
 		}
+		s.transport = s.engine
 		s.target.options.TransportFunc = func(*http.Transport) (http.RoundTripper, error) { return s.engine, nil }
+	} else {
+		s.transport = s.target.newTransport()
 	}
 	// The version comes first: old servers refuse what comes next, or hang.
 	if s.version, err = s.askVersion(ctx); err != nil {
@@ -199,6 +204,9 @@ func (s *Store) Close() error {
 	}
 	if s.db != nil {
 		errs = append(errs, s.db.Close())
+	}
+	if idle, ok := s.transport.(interface{ CloseIdleConnections() }); ok {
+		idle.CloseIdleConnections()
 	}
 	if s.engine != nil {
 		errs = append(errs, s.engine.Close())
