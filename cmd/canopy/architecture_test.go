@@ -17,6 +17,8 @@ var arrows = map[string][]string{
 	"crawler/mainline":         {"crawler/observation", "crawler/mainline/krpc"},
 	"crawler/mainline/krpc":    {},
 	"crawler/ipfs":             {"crawler/observation"},
+	"crawler/monitor":          {"crawler/observation"},
+	"crawler/schedule":         {},
 	"crawler/address":          {"crawler/observation"},
 	"crawler/store":            {"crawler/observation", "crawler/store/chdb"},
 	"crawler/store/chdb":       {},
