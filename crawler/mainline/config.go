@@ -22,6 +22,7 @@ type Pacer interface {
 type Config struct {
 	Bootstrap  []string // entry points, host:port
 	Bind       []string // local addresses, each with or without a port; default: any address, IPv4 and, where there is, IPv6
+	Zone       Zone     // the part of the key space that is walked; default all
 	ReadTables bool     // dump every routing table; otherwise a few queries per node, which finds who is there
 
 	// Allow tells which endpoints may be contacted and named as neighbours.
@@ -40,6 +41,8 @@ type Config struct {
 	Version    []byte // `v` of our queries, four bytes by custom; default CY and 0.1
 
 	Logger *slog.Logger // default: silent
+
+	wrap func(net.PacketConn) net.PacketConn // around the sockets of our own nodes, for tests
 }
 
 const (
@@ -77,6 +80,9 @@ func (c Config) withDefaults() Config {
 func (c Config) check() error {
 	if c.Allow == nil {
 		return fmt.Errorf("configure Mainline walker: Allow is missing")
+	}
+	if c.Zone.Bits < 0 || c.Zone.Bits > maxZoneBits {
+		return fmt.Errorf("configure Mainline walker: a zone of %d bits: want 0 to %d", c.Zone.Bits, maxZoneBits)
 	}
 	for _, b := range c.Bootstrap {
 		host, port, err := net.SplitHostPort(b)

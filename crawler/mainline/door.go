@@ -56,6 +56,7 @@ func (l *loop) fill() {
 		}
 		i := l.free.take()
 		l.visits[i].begin(p, l.mode, randomID)
+		l.visits[i].plan.within(l.cfg.Zone)
 		l.active++
 		c.inside++
 		l.ask(i)

@@ -245,6 +245,7 @@ func (l *loop) neighbour(v *visit, n krpc.Node, found *[families]summary) {
 	switch {
 	case n.Addr.Port() == 0, addr.IsUnspecified(), addr.IsMulticast():
 		v.refused++
+	case l.mode != modeSeed && !l.cfg.Zone.Contains(&n.ID):
 	case p == v.peer, l.self.is(&n, &l.outside):
 	case !l.cfg.Allow(n.Addr):
 		v.refused++

@@ -45,6 +45,7 @@ type plan struct {
 	over   bool
 	cut    bool // ended by maxQueries
 	depth  int  // bucket that is read next
+	first  int  // bucket that is read first
 	floor  int  // deepest bucket that must be read
 	tail   int  // levels without news that end the table
 	quiet  int  // levels without news
@@ -79,6 +80,9 @@ func (p *plan) begin(m mode, self krpc.ID, random func() krpc.ID) {
 	}
 }
 
+// within passes over the buckets outside of a zone.
+func (p *plan) within(z Zone) { p.first, p.depth = z.Bits, z.Bits }
+
 // took advances the plan by one reply. It sets the next target, or over.
 func (p *plan) took(reply *[families]summary) {
 	p.asked++
@@ -111,7 +115,7 @@ func (p *plan) survey(reply *[families]summary) {
 		return
 	}
 	p.sound(reply)
-	p.target = flip(p.self, int(p.self[krpc.IDLen-1])%(p.floor+1))
+	p.target = flip(p.self, p.first+int(p.self[krpc.IDLen-1])%(max(p.floor, p.first)+1-p.first))
 }
 
 // sound takes in the reply about the peer's own ID.

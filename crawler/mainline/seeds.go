@@ -23,10 +23,10 @@ type entry struct {
 	why   string // it gave nothing
 }
 
-// Seeds resolves the bootstrap nodes and asks each for nodes near a random
+// entries resolves the bootstrap nodes and asks each for nodes near a random
 // target. It returns those that answered and the nodes they named. When not
 // one answered, the error names each and says why.
-func (w *Walker) Seeds(ctx context.Context) ([]Peer, error) {
+func (w *Walker) entries(ctx context.Context) ([]Peer, error) {
 	if len(w.cfg.Bootstrap) == 0 {
 		return nil, errors.New("find bootstrap nodes: none is configured")
 	}

@@ -1,0 +1,204 @@
+package mainline
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"math"
+	"slices"
+
+	"canopy/crawler/mainline/krpc"
+)
+
+const (
+	lookupAlpha   = 4    // queries of one lookup under way at once
+	lookupQueries = 400  // of one lookup at most, so that endless invented nodes end it
+	lookupKnown   = 1024 // candidates of one lookup, the closest ones
+)
+
+// asking is how far a candidate of a lookup is.
+type asking uint8
+
+const (
+	unasked asking = iota
+	underway
+	answered
+	silent
+)
+
+// candidate is a node that a lookup knows.
+type candidate struct {
+	peer     Peer
+	distance krpc.ID
+	state    asking
+}
+
+// lookup is one search for the k nodes closest to a target, by Kademlia's
+// iteration: always ask the closest that were not asked, until the k closest of
+// those that did not stay silent have answered. Silent ones that are closer get
+// a second chance at the end, as they do in a walk.
+type lookup struct {
+	target  krpc.ID
+	k       int
+	skip    func(*krpc.ID) bool // IDs that are asked but not counted, nil: none
+	order   []*candidate        // closest first
+	known   map[Peer]bool
+	queries int
+	second  bool // silent ones were given their second chance
+}
+
+// answer is what one candidate said.
+type answer struct {
+	from  *candidate
+	named []Peer
+	sent  int
+	ok    bool
+}
+
+// lookup searches from the given nodes. It ends early when ctx does.
+func (a *asker) lookup(ctx context.Context, target krpc.ID, k int, skip func(*krpc.ID) bool, from []Peer) *lookup {
+	l := &lookup{target: target, k: k, skip: skip, known: map[Peer]bool{}}
+	for _, p := range from {
+		l.add(p)
+	}
+	answers := make(chan answer)
+	for under := 0; ; {
+		for under < lookupAlpha && ctx.Err() == nil && l.queries < lookupQueries {
+			c := l.next()
+			if c == nil {
+				break
+			}
+			under++
+			c.state = underway
+			go func() {
+				named, sent, ok := a.find(ctx, c.peer, target)
+				answers <- answer{c, named, sent, ok}
+			}()
+		}
+		if under == 0 {
+			if ctx.Err() != nil || l.queries >= lookupQueries || !l.secondChance() {
+				return l
+			}
+			continue
+		}
+		l.take(<-answers)
+		under--
+	}
+}
+
+// add takes in a candidate if it is new and close enough.
+func (l *lookup) add(p Peer) {
+	if l.known[p] {
+		return
+	}
+	c := &candidate{peer: p}
+	for i := range c.distance {
+		c.distance[i] = p.ID[i] ^ l.target[i]
+	}
+	i, _ := slices.BinarySearchFunc(l.order, c, func(a, b *candidate) int { return bytes.Compare(a.distance[:], b.distance[:]) })
+	if i >= lookupKnown {
+		return
+	}
+	l.known[p] = true
+	l.order = slices.Insert(l.order, i, c)
+	if len(l.order) > lookupKnown {
+		last := l.order[lookupKnown]
+		delete(l.known, last.peer)
+		l.order = l.order[:lookupKnown]
+	}
+}
+
+// next is the closest candidate to be asked, among the k closest that count
+// and did not stay silent.
+func (l *lookup) next() *candidate {
+	counted := 0
+	for _, c := range l.order {
+		switch {
+		case counted >= l.k:
+			return nil
+		case c.state == unasked:
+			return c
+		case c.state != silent && !l.skipped(c):
+			counted++
+		}
+	}
+	return nil
+}
+
+func (l *lookup) skipped(c *candidate) bool { return l.skip != nil && l.skip(&c.peer.ID) }
+
+func (l *lookup) take(a answer) {
+	l.queries += a.sent
+	a.from.state = silent
+	if !a.ok {
+		return
+	}
+	a.from.state = answered
+	for _, p := range a.named {
+		l.add(p)
+	}
+}
+
+// secondChance lets silent candidates be asked again that are closer than the
+// k-th that answered, once. It reports whether there are any.
+func (l *lookup) secondChance() (any bool) {
+	if l.second {
+		return false
+	}
+	l.second = true
+	counted := 0
+	for _, c := range l.order {
+		switch {
+		case counted >= l.k:
+			return any
+		case c.state == silent:
+			c.state, any = unasked, true
+		case c.state == answered && !l.skipped(c):
+			counted++
+		}
+	}
+	return any
+}
+
+// closest are the k closest nodes that answered and count, closest first, each
+// ID once.
+func (l *lookup) closest() []Peer {
+	var peers []Peer
+	for _, c := range l.order {
+		if c.state != answered || l.skipped(c) || len(peers) > 0 && peers[len(peers)-1].ID == c.peer.ID {
+			continue // equal IDs stand beside each other
+		}
+		if peers = append(peers, c.peer); len(peers) == l.k {
+			break
+		}
+	}
+	return peers
+}
+
+// answered are all nodes that answered, closest first.
+func (l *lookup) answered() []Peer {
+	var peers []Peer
+	for _, c := range l.order {
+		if c.state == answered {
+			peers = append(peers, c.peer)
+		}
+	}
+	return peers
+}
+
+// named finds a node that the lookup heard of by its ID.
+func (l *lookup) named(id krpc.ID) (c *candidate, ok bool) {
+	for _, c := range l.order {
+		if c.peer.ID == id {
+			return c, true
+		}
+	}
+	return nil, false
+}
+
+// share is the XOR distance of two IDs as a share of the key space.
+func share(a, b krpc.ID) float64 {
+	high := binary.BigEndian.Uint64(a[:]) ^ binary.BigEndian.Uint64(b[:])
+	low := binary.BigEndian.Uint64(a[8:]) ^ binary.BigEndian.Uint64(b[8:])
+	return math.Ldexp(float64(high), -64) + math.Ldexp(float64(low), -128)
+}
