@@ -2,6 +2,7 @@ package ipfs
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -95,14 +96,14 @@ func readCard(r io.Reader) (*identifypb.Identify, error) {
 	card, parts := &identifypb.Identify{}, pbio.NewDelimitedReader(io.LimitReader(r, maxIdentifyBytes), maxIdentifyBytes)
 	for range maxIdentifyParts {
 		var part identifypb.Identify
-		switch err := parts.ReadMsg(&part); err {
-		case nil:
-			proto.Merge(card, &part)
-		case io.EOF:
+		err := parts.ReadMsg(&part)
+		if errors.Is(err, io.EOF) {
 			return card, nil
-		default:
+		}
+		if err != nil {
 			return card, err
 		}
+		proto.Merge(card, &part)
 	}
 	return card, nil
 }

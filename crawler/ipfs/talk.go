@@ -2,6 +2,7 @@ package ipfs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -215,7 +216,7 @@ func (q *questions) exchange(ctx context.Context, targets []Peer) (replies []rep
 func (q *questions) read(patience time.Duration) (reply, error) {
 	_ = q.s.raw.SetReadDeadline(time.Now().Add(patience))
 	raw, err := q.r.ReadMsg()
-	if err == msgio.ErrMsgTooLarge {
+	if errors.Is(err, msgio.ErrMsgTooLarge) {
 		return reply{}, &malformedError{fmt.Errorf("read reply: longer than %d bytes", maxMessage)}
 	}
 	if err != nil {
