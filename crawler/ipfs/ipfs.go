@@ -185,7 +185,7 @@ func (w *Walker) Close() error { return w.dialer.close() }
 // Network describes the DHT that is walked.
 func (w *Walker) Network() observation.Network {
 	n := observation.Network{
-		Name: "ipfs", Title: "IPFS DHT", K: w.cfg.K, Alpha: 10, IDBits: 256, Distance: "xor", Identity: "peer ID",
+		Name: "ipfs", Title: "IPFS DHT", K: w.cfg.K, Alpha: 10, IDBits: 256, Distance: "xor", Identity: "peer ID", KeyDerivation: "sha256-base58",
 	}
 	if w.cfg.Protocol != DefaultProtocol {
 		n.Title = "libp2p DHT " + observation.Text(w.cfg.Protocol)

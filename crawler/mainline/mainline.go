@@ -22,7 +22,7 @@ import (
 func Network() observation.Network {
 	return observation.Network{
 		Name: "mainline", Title: "BitTorrent Mainline DHT", K: replyNodes, Alpha: 3, IDBits: 8 * krpc.IDLen,
-		Distance: "xor", Identity: "node ID and endpoint",
+		Distance: "xor", Identity: "node ID and endpoint", KeyDerivation: "hex",
 	}
 }
 

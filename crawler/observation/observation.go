@@ -27,6 +27,8 @@ type Network struct {
 	IDBits   int    `json:"id_bits"`  // width of a key
 	Distance string `json:"distance"` // metric, "xor"
 	Identity string `json:"identity"` // what makes one peer, such as "node ID and endpoint"
+
+	KeyDerivation string `json:"key_derivation"` // how Visit.PeerID gives a key: "hex", or "sha256-base58", the hash of the bytes it stands for
 }
 
 // CrawlID names one crawl. It is a UUID version 7 (RFC 9562), so that IDs sort
