@@ -51,7 +51,7 @@ func CheckIPFS(scripts string) error {
 		return fmt.Errorf("find node: %w: install Node.js 20 or later", err)
 	}
 	if _, err := os.Stat(filepath.Join(scripts, "node_modules")); err != nil {
-		return fmt.Errorf("find js-libp2p: %w: run npm ci in %s", err, scripts)
+		return fmt.Errorf("find js-libp2p: %w: run make clients", err)
 	}
 	return nil
 }

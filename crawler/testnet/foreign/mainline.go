@@ -70,7 +70,7 @@ func executable(name string) func(context.Context, string) error {
 // The first one runs the bootstrap.
 var mainlineClients = []mainlineClient{
 	{"libtorrent", "apt-get install python3-libtorrent", findLibtorrent, (*Mainline).startLibtorrent},
-	{"bittorrent-dht", "npm ci in the folder of bittorrent_dht_node.js", findBittorrentDHT, (*Mainline).startBittorrentDHT},
+	{"bittorrent-dht", "make clients", findBittorrentDHT, (*Mainline).startBittorrentDHT},
 	{"Transmission", "apt-get install transmission-daemon", executable("transmission-daemon"), (*Mainline).startTransmission},
 	{"aria2", "apt-get install aria2", executable("aria2c"), (*Mainline).startAria2},
 	{"rTorrent", "apt-get install rtorrent", executable("rtorrent"), (*Mainline).startRTorrent},
