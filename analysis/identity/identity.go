@@ -1,0 +1,288 @@
+// Package identity sets aside identities that are no sign of one peer each: an
+// ID that stands at many endpoints, many IDs at one endpoint or in one block of
+// addresses, and IDs that crowd a place in the key space, as a Sybil attack on
+// a key makes them (Douceur 2002; Wang & Kangasharju, Real-World Sybil Attacks
+// in BitTorrent Mainline DHT, 2012). Who is set aside may be anybody's; it is
+// counted, with the reason, and left out of what is said of communities.
+package identity
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math"
+	"slices"
+
+	"canopy/analysis"
+)
+
+// Reason says why a peer is set aside.
+type Reason string
+
+// The reasons. A peer to which several apply counts under the first of them.
+const (
+	ManyEndpoints Reason = "one ID at many endpoints"
+	SharedAddress Reason = "many IDs at one endpoint"
+	SharedBlock   Reason = "many IDs in one block of addresses"
+	Crowding      Reason = "IDs crowded together in the key space"
+)
+
+// Reasons lists all reasons in the order in which they apply.
+func Reasons() []Reason { return []Reason{ManyEndpoints, SharedAddress, SharedBlock, Crowding} }
+
+// Limits say what is ordinary within one crawl.
+type Limits struct {
+	Endpoints int     `json:"endpoints"` // at which one ID answers: a host with two families that moves once has 3
+	IDs       int     `json:"ids"`       // that answer at one endpoint: a client that is started again has another one
+	BlockIDs  int     `json:"block_ids"` // that answer in one /24, or /56 in IPv6
+	Chance    float64 `json:"chance"`    // that a crowd is called one in a network whose IDs are drawn at random
+}
+
+// DefaultLimits hold a block to as many IDs as a /24 has addresses.
+func DefaultLimits() Limits {
+	return Limits{Endpoints: 3, IDs: 3, BlockIDs: 256, Chance: 1e-6}
+}
+
+// Finding is how many peers were set aside for one reason.
+type Finding struct {
+	Reason Reason `json:"reason"`
+	Peers  int    `json:"peers"`  // distinct IDs over all crawls
+	Counts []int  `json:"counts"` // visits that answered, in each crawl
+}
+
+// Result is who was set aside in some crawls of one network.
+type Result struct {
+	Limits    Limits    `json:"limits"`
+	Findings  []Finding `json:"findings"`  // one for each reason
+	Peers     int       `json:"peers"`     // distinct IDs that were set aside
+	SetAside  []int     `json:"set_aside"` // visits that answered and were set aside, in each crawl
+	Answered  []int     `json:"answered"`  // visits that answered, those included
+	Strangers []int     `json:"strangers"` // visits answered under another ID than asked for: never counted as reachable
+	Crowds    []Crowd   `json:"crowds"`    // places that more IDs share than chance allows, deepest first
+}
+
+// Crowd is a prefix of the key space that more IDs share than chance allows.
+type Crowd struct {
+	Bits   int    `json:"bits"`
+	Prefix uint64 `json:"prefix"` // its bits, the last of them lowest
+	Least  int    `json:"least"`  // IDs from which a prefix of that length is crowded
+}
+
+// SetAside finds who answered in the given whole crawls of one network and is
+// no sign of one peer. What q reads of them must not be filtered already.
+func (l Limits) SetAside(ctx context.Context, q analysis.Querier, network string, crawls []string) (*Result, error) {
+	r := &Result{Limits: l}
+	for _, reason := range Reasons() {
+		r.Findings = append(r.Findings, Finding{Reason: reason, Counts: make([]int, len(crawls))})
+	}
+	if len(crawls) == 0 {
+		return r, nil
+	}
+	query, args, crowds, err := l.Query(ctx, q, network, crawls)
+	if err != nil {
+		return nil, err
+	}
+	r.Crowds = crowds
+	if err := r.totals(ctx, q, network, crawls); err != nil {
+		return nil, fmt.Errorf("count peers: %w", err)
+	}
+	if err := r.count(ctx, q, query, args); err != nil {
+		return nil, fmt.Errorf("count peers that are set aside: %w", err)
+	}
+	return r, nil
+}
+
+// totals counts visits that answered, as whom they were asked for and not.
+func (r *Result) totals(ctx context.Context, q analysis.Querier, network string, crawls []string) error {
+	r.Answered, r.Strangers, r.SetAside = make([]int, len(crawls)), make([]int, len(crawls)), make([]int, len(crawls))
+	rows, err := q.QueryContext(ctx, `
+SELECT indexOf(@crawls, toString(crawl_id)), countIf(outcome = 'answered'), countIf(outcome = 'wrong_identity')
+FROM visits WHERE network = @network AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls))) GROUP BY 1`,
+		sql.Named("network", network), sql.Named("crawls", crawls))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var crawl, answered, strangers uint64
+		if err := rows.Scan(&crawl, &answered, &strangers); err != nil {
+			return err
+		}
+		r.Answered[crawl-1], r.Strangers[crawl-1] = int(answered), int(strangers)
+	}
+	return rows.Err()
+}
+
+// count fills in the findings from the query of who is set aside.
+func (r *Result) count(ctx context.Context, q analysis.Querier, query string, args []any) error {
+	rows, err := q.QueryContext(ctx, `
+SELECT reason, uniqExact(peer_id), sumForEach(arrayMap(t -> toUInt64(t = crawl), range(1, toUInt64(length(@crawls)) + 1)))
+FROM (
+    SELECT peer_id, indexOf(@crawls, toString(crawl_id)) AS crawl FROM visits
+    WHERE network = @network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls)))
+) AS seen
+INNER JOIN (`+query+`) AS aside USING (peer_id)
+GROUP BY reason`, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var reason uint8
+		var peers uint64
+		var counts []uint64
+		if err := rows.Scan(&reason, &peers, &counts); err != nil {
+			return err
+		}
+		f := &r.Findings[reason-1]
+		f.Peers = int(peers)
+		r.Peers += f.Peers
+		for t, n := range counts {
+			f.Counts[t] += int(n)
+			r.SetAside[t] += int(n)
+		}
+	}
+	return rows.Err()
+}
+
+// placeSQL is the first 64 bits of where a peer stands in the key space: a
+// hexadecimal ID is the key itself, any other is hashed (libp2p).
+const placeSQL = `reinterpretAsUInt64(reverse(substring(if(match(peer_id, '^[0-9a-f]{40}$'), unhex(peer_id), SHA256(tryBase58Decode(peer_id))), 1, 8)))`
+
+// answeredSQL is who answered. The 21 bits that BEP 42 ties to an address are
+// shared by all its IDs, so there these count as one (see unit).
+const answeredSQL = `
+SELECT crawl_id, peer_id, address, port, ` + placeSQL + ` AS place,
+       if(has(protocols, 'bep42=valid'), concat(toString(address), ' ', toString(bitShiftRight(place, 43))), peer_id) AS unit
+FROM visits
+WHERE network = @network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls)))`
+
+// asideSQL names who is set aside, and why, by the number of the reason. %s is
+// one condition for each depth at which there are crowds.
+const asideSQL = `
+SELECT peer_id, toUInt8(min(why)) AS reason FROM (
+    SELECT peer_id, 1 AS why FROM answered GROUP BY crawl_id, peer_id HAVING uniqExact(address, port) > @aside_endpoints
+    UNION ALL
+    SELECT arrayJoin(groupUniqArray(peer_id)), 2 FROM answered GROUP BY crawl_id, address, port HAVING uniqExact(peer_id) > @aside_ids
+    UNION ALL
+    SELECT arrayJoin(groupUniqArray(peer_id)), 3 FROM answered
+    GROUP BY crawl_id, IPv6CIDRToRange(address, if(address BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), 120, 56)).1
+    HAVING uniqExact(peer_id) > @aside_block
+    UNION ALL
+    SELECT peer_id, 4 FROM answered WHERE %s
+) GROUP BY peer_id`
+
+// Query returns a query, with its arguments, of the IDs that are set aside: two
+// columns, peer_id and the number of the reason, counted from 1. It names the
+// parameters network and crawls, and others that begin with aside_. A reader
+// of visits leaves them out by
+//
+//	peer_id NOT IN (SELECT peer_id FROM (query))
+func (l Limits) Query(ctx context.Context, q analysis.Querier, network string, crawls []string) (query string, args []any, crowds []Crowd, err error) {
+	args = []any{
+		sql.Named("network", network), sql.Named("crawls", crawls),
+		sql.Named("aside_endpoints", l.Endpoints), sql.Named("aside_ids", l.IDs), sql.Named("aside_block", l.BlockIDs),
+	}
+	crowds, err = l.crowds(ctx, q, network, crawls)
+	if err != nil {
+		return "", nil, nil, fmt.Errorf("find crowded places of the key space: %w", err)
+	}
+	within, more := crowded(crowds)
+	return fmt.Sprintf("WITH answered AS (%s) %s", answeredSQL, fmt.Sprintf(asideSQL, within)), append(args, more...), crowds, nil
+}
+
+// crowded is the condition that a place lies in one of the crowds.
+func crowded(crowds []Crowd) (condition string, args []any) {
+	condition = "0"
+	for start := 0; start < len(crowds); {
+		bits, end := crowds[start].Bits, start
+		var prefixes []uint64
+		for ; end < len(crowds) && crowds[end].Bits == bits; end++ {
+			prefixes = append(prefixes, crowds[end].Prefix)
+		}
+		name := fmt.Sprintf("aside_prefixes_%d_", bits)
+		condition += fmt.Sprintf(" OR bitShiftRight(place, %d) IN (SELECT arrayJoin(@%s))", 64-bits, name)
+		args, start = append(args, sql.Named(name, prefixes)), end
+	}
+	return condition, args
+}
+
+// depths are the lengths of prefixes, beyond the one that a single ID has on
+// average, at which crowds are looked for.
+var depths = []int{0, 3, 6, 10, 15, 20}
+
+// mostCrowds bounds how many crowds are looked into at each depth.
+const mostCrowds = 1000
+
+// crowds finds the prefixes that more IDs share, in one of the crawls, than
+// chance allows.
+func (l Limits) crowds(ctx context.Context, q analysis.Querier, network string, crawls []string) ([]Crowd, error) {
+	n, err := largest(ctx, q, network, crawls)
+	if err != nil || n < 2 {
+		return nil, err
+	}
+	first := int(math.Ceil(math.Log2(float64(n))))
+	var crowds []Crowd
+	for _, more := range slices.Backward(depths) {
+		bits := first + more
+		least := Least(n, bits, l.Chance/float64(len(depths)))
+		// IDs in order: a run of that many within one prefix shows at its ends.
+		query := fmt.Sprintf(`
+SELECT DISTINCT bitShiftRight(place, %[1]d) AS prefix FROM (
+    SELECT place, leadInFrame(place, %[2]d) OVER (PARTITION BY crawl_id ORDER BY place ROWS BETWEEN CURRENT ROW AND %[2]d FOLLOWING) AS last
+    FROM (SELECT crawl_id, min(place) AS place FROM (%[3]s) GROUP BY crawl_id, unit)
+) WHERE last != 0 AND bitShiftRight(last, %[1]d) = bitShiftRight(place, %[1]d) ORDER BY prefix LIMIT %[4]d`,
+			64-bits, least-1, answeredSQL, mostCrowds)
+		prefixes, err := integers(ctx, q, query, sql.Named("network", network), sql.Named("crawls", crawls))
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range prefixes {
+			crowds = append(crowds, Crowd{bits, p, least})
+		}
+	}
+	return crowds, nil
+}
+
+// largest is the number of distinct IDs of the crawl that has most.
+func largest(ctx context.Context, q analysis.Querier, network string, crawls []string) (int, error) {
+	n, err := integers(ctx, q, `SELECT max(n) FROM (SELECT uniqExact(unit) AS n FROM (`+answeredSQL+`) GROUP BY crawl_id)`,
+		sql.Named("network", network), sql.Named("crawls", crawls))
+	if err != nil || len(n) == 0 {
+		return 0, err
+	}
+	return int(n[0]), nil
+}
+
+// integers reads one column.
+func integers(ctx context.Context, q analysis.Querier, query string, args ...any) ([]uint64, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	var list []uint64
+	for rows.Next() {
+		var n uint64
+		if err := rows.Scan(&n); err != nil {
+			return nil, err
+		}
+		list = append(list, n)
+	}
+	return list, rows.Err()
+}
+
+// Least is the number of IDs from which a prefix of the given length is crowded
+// among n IDs drawn at random: the chance that any of the 2^bits prefixes holds
+// as many is below chance. Their numbers are taken as Poisson of mean n/2^bits,
+// at most 1, and the chances of all prefixes are added up (Boole).
+func Least(n, bits int, chance float64) int {
+	mean := float64(n) / math.Exp2(float64(bits))
+	for c := 2; ; c++ {
+		log, _ := math.Lgamma(float64(c) + 1)
+		tail := math.Exp(float64(c)*math.Log(mean)-mean-log) / (1 - mean/float64(c+1)) // geometric bound of the rest
+		if tail*math.Exp2(float64(bits)) < chance {
+			return c
+		}
+	}
+}
