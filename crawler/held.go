@@ -20,7 +20,7 @@ type heldVisit struct {
 
 func hold(v observation.Visit) heldVisit {
 	h := heldVisit{peerID: v.PeerID, address: v.Address, at: v.VisitedAt.UnixNano(), queries: v.Queries}
-	if v.Outcome != observation.Timeout || v.Detail != "" || v.Agent != "" || len(v.Addresses)+len(v.Protocols) > 0 {
+	if v.Outcome != observation.Timeout || v.Detail != "" || v.Agent+v.Transport != "" || len(v.Addresses)+len(v.Protocols)+len(v.Relays) > 0 {
 		h.more = &v
 	}
 	return h

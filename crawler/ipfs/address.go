@@ -32,7 +32,7 @@ const (
 // addresses it fills in the candidate.
 func classify(m multiaddr.Multiaddr, p Peer) (candidate, kind) {
 	var c candidate
-	if slices.ContainsFunc(m, func(c multiaddr.Component) bool { return c.Protocol().Code == multiaddr.P_CIRCUIT }) {
+	if slices.ContainsFunc(m, isCircuit) {
 		return c, relayed
 	}
 	base, id := peer.SplitAddr(m)
@@ -99,10 +99,15 @@ func rank(list []candidate) []candidate {
 	return list[:min(len(list), maxCandidates)]
 }
 
-// relayOf names the peer whose relay a circuit address goes through, "" if it
-// does not say.
+func isCircuit(c multiaddr.Component) bool { return c.Protocol().Code == multiaddr.P_CIRCUIT }
+
+// relayOf names the peer whose relay a circuit address goes through, the first
+// of a chain, and "" if there is none or m does not say.
 func relayOf(m multiaddr.Multiaddr) Peer {
-	before, _ := multiaddr.SplitFunc(m, func(c multiaddr.Component) bool { return c.Protocol().Code == multiaddr.P_CIRCUIT })
+	before, circuit := multiaddr.SplitFunc(m, isCircuit)
+	if len(circuit) == 0 {
+		return ""
+	}
 	_, id := peer.SplitAddr(before)
 	return id
 }

@@ -21,6 +21,7 @@ const (
 type link struct {
 	transport.CapableConn
 	candidate
+	took time.Duration // from the dial to the secured connection
 }
 
 // race dials candidates in order, each when those before it failed or kept us
@@ -48,6 +49,7 @@ type progress struct {
 	i    int
 	conn transport.CapableConn
 	err  error // nil with a nil conn: the transport stands
+	took time.Duration
 }
 
 // race returns the first connection that stands, or how each candidate failed.
@@ -88,7 +90,7 @@ func (r *race) run(ctx context.Context) *link {
 			}
 			r.ended(e.i)
 			if e.conn != nil {
-				return &link{e.conn, r.list[e.i]}
+				return &link{e.conn, r.list[e.i], e.took}
 			}
 			r.fail(e)
 		}
@@ -156,11 +158,12 @@ func (r *race) start(ctx context.Context) {
 	go func() {
 		ctx, done := context.WithTimeout(ctx, r.d.load.stretch(limit))
 		defer done()
+		dialed := time.Now()
 		conn, err := r.d.open(ctx, r.peer, c, func() { r.events <- progress{i: i} })
 		if err != nil && ctx.Err() != nil {
 			err = &silentError{context.Cause(ctx), errors.As(err, new(*handshakeError))}
 		}
-		r.events <- progress{i, conn, err}
+		r.events <- progress{i, conn, err, time.Since(dialed)}
 	}()
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -141,6 +142,8 @@ func TestFailuresAreTold(t *testing.T) {
 		{"no address", peer.AddrInfo{ID: stranger(t)}, observation.NoAddress, ""},
 		{"other transports", at(t, stranger(t), "/ip4/127.0.0.1/tcp/1/ws", "/ip4/127.0.0.1/udp/1/webrtc-direct"), observation.NoAddress, "2 addresses of transports"},
 		{"behind a relay", at(t, stranger(t), fmt.Sprintf("/ip4/127.0.0.1/tcp/4001/p2p/%s/p2p-circuit", relay)), observation.RelayOnly, "behind relay " + relay.String()},
+		{"behind a relay on QUIC", at(t, stranger(t), fmt.Sprintf("/ip4/127.0.0.1/udp/4001/quic-v1/p2p/%s/p2p-circuit", relay)), observation.RelayOnly, relay.String()},
+		{"refused, and behind a relay", at(t, stranger(t), refusing(10), fmt.Sprintf("/p2p/%s/p2p-circuit", relay)), observation.Refused, "tcp: "},
 		{"behind a chain of relays", at(t, stranger(t), fmt.Sprintf("/p2p/%s/p2p-circuit/p2p/%s/p2p-circuit", relay, relay)), observation.RelayOnly, relay.String()},
 	}
 	for _, c := range cases {
@@ -149,6 +152,15 @@ func TestFailuresAreTold(t *testing.T) {
 			v := visitOne(t, impatient, c.info).Visit
 			if v.Outcome != c.outcome || !strings.Contains(v.Detail, c.detail) {
 				t.Errorf("got %s, %q; want %s, %q", v.Outcome, v.Detail, c.outcome, c.detail)
+			}
+			if stood := v.Handshake > 0; stood != (c.outcome == observation.WrongProtocol) {
+				t.Errorf("handshake of %s with %s", v.Handshake, v.Outcome)
+			}
+			if dialed := v.Address.IsValid(); dialed != (v.Transport != "") {
+				t.Errorf("%s over %q", v.Address, v.Transport)
+			}
+			if behind := strings.Contains(fmt.Sprint(c.info.Addrs), "p2p-circuit"); behind != slices.Contains(v.Relays, relay.String()) || len(v.Relays) > 1 {
+				t.Errorf("relays %q with %s", v.Relays, v.Outcome)
 			}
 			if len(v.Addresses) != len(c.info.Addrs) && c.outcome != observation.WrongProtocol {
 				t.Errorf("addresses %q, want those of %v", v.Addresses, c.info)

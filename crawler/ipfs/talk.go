@@ -29,7 +29,7 @@ func (v *visit) talk(ctx context.Context, l *link) {
 
 	card, err := v.identify(ctx, l)
 	visit := &v.result.Visit
-	visit.Address = l.addr
+	visit.Address, visit.Transport, visit.Handshake = l.addr, string(l.transport), l.took
 	v.describe(card)
 	q := &questions{v: v, l: l}
 	peers, partial, asked := dump(ctx, keyPrefix(v.peer), q.ask)

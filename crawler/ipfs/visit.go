@@ -53,7 +53,7 @@ func (v *visit) run(ctx context.Context) error {
 			break
 		}
 	}
-	v.result.Visit.Addresses = addresses(v.known)
+	v.result.Visit.Addresses, v.result.Visit.Relays = addresses(v.known), relays(v.known)
 	w.load.ended(v.peer, v.result.Visit.Outcome, v.result.Visit.Address)
 	return nil
 }
@@ -135,7 +135,7 @@ func relayNames(relays []Peer) string {
 
 // settle records how a visit failed.
 func (v *visit) settle(a attempt) {
-	v.result.Visit.Address = a.addr
+	v.result.Visit.Address, v.result.Visit.Transport = a.addr, string(a.transport)
 	v.result.Visit.Outcome = a.outcome
 	v.result.Visit.Detail = ""
 	if a.err != nil {
@@ -156,6 +156,18 @@ func addresses(list []multiaddr.Multiaddr) []string {
 	}
 	slices.Sort(texts)
 	return slices.Compact(texts)
+}
+
+// relays names the peers behind whose relays one of these addresses lies.
+func relays(list []multiaddr.Multiaddr) []string {
+	var ids []string
+	for _, m := range list {
+		if id := relayOf(m); id != "" {
+			ids = append(ids, id.String())
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 // protocols writes protocol IDs as they are recorded.

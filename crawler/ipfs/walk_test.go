@@ -30,5 +30,8 @@ func TestWalkFindsEveryPeerAndEdge(t *testing.T) {
 		if v.RTT <= 0 || v.Address.Addr() != loopback(i) || v.Queries == 0 || v.Queries > 6 {
 			t.Errorf("node %d: RTT %s, address %s, %d queries", i, v.RTT, v.Address, v.Queries)
 		}
+		if v.Transport != string(TCP) || v.Handshake <= 0 || v.Relays != nil {
+			t.Errorf("node %d: transport %q, handshake %s, relays %q", i, v.Transport, v.Handshake, v.Relays)
+		}
 	}
 }

@@ -115,16 +115,19 @@ type Visit struct {
 	VisitedAt  time.Time      `json:"visited_at"`
 	PeerID     string         `json:"peer_id"`             // hex in Mainline, base58 in IPFS
 	Address    netip.AddrPort `json:"address,omitzero"`    // that answered, else last tried; zero if none usable
+	Transport  string         `json:"transport,omitempty"` // over which Address was contacted, where a network has several
 	Addresses  []string       `json:"addresses,omitempty"` // all that are known, in the network's own notation
+	Relays     []string       `json:"relays,omitempty"`    // peer IDs of the relays that it can be reached through
 	Outcome    Outcome        `json:"outcome"`
 	Detail     string         `json:"detail,omitempty"` // free text beside Outcome, already passed through Text
 	Agent      string         `json:"agent,omitempty"`  // passed through Text
 	Protocols  []string       `json:"protocols,omitempty"`
-	RTT        time.Duration  `json:"rtt_ns"`     // zero when nothing was measured
-	Neighbours uint32         `json:"neighbours"` // distinct peers it named
-	Partial    bool           `json:"partial"`    // it answered, but not its whole table was read
-	Queries    uint32         `json:"queries"`    // requests sent to it, resends included
-	Facts      Facts          `json:"facts"`      // frozen at visit time
+	RTT        time.Duration  `json:"rtt_ns"`                 // zero when nothing was measured
+	Handshake  time.Duration  `json:"handshake_ns,omitempty"` // from dialling to a secured connection with the identity asked for; zero: none stood
+	Neighbours uint32         `json:"neighbours"`             // distinct peers it named
+	Partial    bool           `json:"partial"`                // it answered, but not its whole table was read
+	Queries    uint32         `json:"queries"`                // requests sent to it, resends included
+	Facts      Facts          `json:"facts"`                  // frozen at visit time
 }
 
 // Result is what a walker hands back for one target.
