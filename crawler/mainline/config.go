@@ -25,6 +25,10 @@ type Config struct {
 	Zone       Zone     // the part of the key space that is walked; default all
 	ReadTables bool     // dump every routing table; otherwise a few queries per node, which finds who is there
 
+	// Capabilities is the share of answering peers, 0 to 1, that are also asked
+	// what else they can do, with at most two more queries each. Default 0.
+	Capabilities float64
+
 	// Allow tells which endpoints may be contacted and named as neighbours.
 	Allow func(netip.AddrPort) bool
 	// Pacer is asked before every query; nil means no limit.
@@ -83,6 +87,9 @@ func (c Config) check() error {
 	}
 	if c.Zone.Bits < 0 || c.Zone.Bits > maxZoneBits {
 		return fmt.Errorf("configure Mainline walker: a zone of %d bits: want 0 to %d", c.Zone.Bits, maxZoneBits)
+	}
+	if !(c.Capabilities >= 0 && c.Capabilities <= 1) {
+		return fmt.Errorf("configure Mainline walker: capabilities of a share of %g of the peers: want 0 to 1", c.Capabilities)
 	}
 	for _, b := range c.Bootstrap {
 		host, port, err := net.SplitHostPort(b)

@@ -225,6 +225,9 @@ func (l *loop) finish(i int32, outcome observation.Outcome, detail string) {
 		l.unlink(i)
 	}
 	v.waiting = false
+	if v.signs.stage != walking {
+		outcome, detail = observation.Answered, "" // who keeps silent now, or says no, can't do it
+	}
 	if l.batch == nil {
 		l.batch = make([]observation.Result[Peer], 0, sendBatch)
 	}

@@ -39,7 +39,11 @@ func (l *loop) ask(i int32) {
 	v.queries++
 	tid := binary.BigEndian.AppendUint16(make([]byte, 0, 4), uint16(i))
 	tid = binary.BigEndian.AppendUint16(tid, v.generation)
-	l.out = l.query.AppendFindNode(l.out[:0], tid, &v.plan.target)
+	if v.signs.stage == walking {
+		l.out = l.query.AppendFindNode(l.out[:0], tid, &v.plan.target)
+	} else {
+		l.out = l.inquire(l.out[:0], tid, v)
+	}
 	_, err := l.sock.WriteToUDPAddrPort(l.out, v.addr)
 	for range 3 { // on Linux the error may be an earlier packet's, from the error queue
 		if err == nil || !l.drainErrors() {
@@ -177,6 +181,9 @@ func (l *loop) garbled(from netip.AddrPort) {
 func (l *loop) reply(i int32, m *krpc.Message) {
 	v := &l.visits[i]
 	switch {
+	case v.signs.stage != walking:
+		l.learn(i, m)
+		return
 	case m.Kind == krpc.Error:
 		v.versionN = uint8(copy(v.version[:], m.Version))
 		l.finish(i, observation.RemoteError, fmt.Sprintf("%d %s", m.Code, m.Text))
@@ -193,7 +200,7 @@ func (l *loop) reply(i int32, m *krpc.Message) {
 	v.note(m)
 	found := l.neighbours(v, m)
 	v.plan.took(&found)
-	if v.plan.over {
+	if v.plan.over && !l.chosen(v) {
 		l.finish(i, observation.Answered, "")
 		return
 	}

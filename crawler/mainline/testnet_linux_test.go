@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -84,6 +85,29 @@ func TestPlannedNetwork(t *testing.T) {
 		t.Errorf("%d of %d table entries were not read", missing, edges)
 	}
 	t.Logf("%d nodes, %d entries, %.1f queries a node", answered, edges, float64(queries)/float64(answered))
+}
+
+// TestCapabilitiesAreSampled: about as many peers are asked as the share says.
+func TestCapabilitiesAreSampled(t *testing.T) {
+	network := startNetwork(t, testnet.Size{Nodes: 1000}, swarm.Options{})
+	cfg := local(network.Bootstrap()...)
+	cfg.ReadTables, cfg.Capabilities = false, 0.1
+	asked, able, answered := 0, 0, 0
+	for _, r := range crawl(t.Context(), t, newWalker(t, cfg)) {
+		if r.Visit.Outcome != observation.Answered {
+			continue
+		}
+		answered++
+		if slices.Contains(r.Visit.Protocols, "asked=bep51") {
+			asked++
+		}
+		if slices.Contains(r.Visit.Protocols, "bep51") {
+			able++
+		}
+	}
+	if share := float64(asked) / float64(answered); answered < 500 || share < 0.04 || share > 0.18 || able != asked {
+		t.Errorf("%d of %d were asked and %d are able", asked, answered, able)
+	}
 }
 
 // TestRefused: nobody listens there, and the ICMP error says so.

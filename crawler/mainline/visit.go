@@ -32,6 +32,7 @@ type visit struct {
 	readOnly  bool
 	ipv6      bool // it named IPv6 nodes
 	garbled   bool // it sent what can't be read
+	signs     signs
 	version   [maxVersion]byte
 	versionN  uint8
 
@@ -140,7 +141,7 @@ func (v *visit) describe(names *names) (agent string, protocols []string) {
 	if v.ipv6 {
 		protocols = append(protocols, "ipv6")
 	}
-	return agent, protocols
+	return agent, v.signs.describe(protocols)
 }
 
 // names remembers how versions read, since millions of nodes share a few.
