@@ -20,6 +20,7 @@ var arrows = map[string][]string{
 	"crawler/monitor":          {"crawler/observation"},
 	"crawler/schedule":         {},
 	"crawler/address":          {"crawler/observation"},
+	"crawler/address/refresh":  {"crawler/observation", "crawler/address"},
 	"crawler/store":            {"crawler/observation", "crawler/store/chdb"},
 	"crawler/store/chdb":       {},
 	"crawler/testnet":          {"crawler/observation"},

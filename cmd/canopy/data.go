@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -11,6 +12,7 @@ func newData(a *app) *cobra.Command {
 	return group("data", "Address data sets: whose an address is", `Facts of addresses (AS, organisation, country, hosting class) come from data sets
 in a folder: --data DIR, or the folder that make data fills. Your own tables may
 lie beside them, as CSV with the header start,end,asn,organisation,country,hosting.`,
+		newDataUpdate(a),
 		&cobra.Command{
 			Use: "status", Short: "What is there, from whom, and how old", Args: cobra.NoArgs,
 			Example: "  canopy data status\n  canopy data status --data ./tables --json",
@@ -28,7 +30,7 @@ func (a *app) dataStatus() error {
 	}
 	tw := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, s := range table.Status() {
-		fmt.Fprintf(tw, "%s\t%s\t%s ranges\t%s\t%s\n", s.Name, s.Date.Format("2006-01-02"), count(s.Rows), s.Licence, s.File)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s ranges\t%s\t%s\n", s.Name, s.Date.Format("2006-01-02"), age(s.Date, time.Now()), count(s.Rows), s.Licence, s.File)
 	}
 	if err := tw.Flush(); err != nil {
 		return fmt.Errorf("write output: %w", err)

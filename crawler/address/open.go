@@ -26,6 +26,10 @@ type Options struct {
 	// Own names the user's own tables, which overrule every other; of two, the
 	// later overrules the earlier.
 	Own []string
+	// AsOf picks, of each data set that is kept in versions, the one of that
+	// day: the latest that is not younger, or the oldest there is. Zero means
+	// the latest.
+	AsOf time.Time
 	// Now tells a date in the future; time.Now if nil.
 	Now func() time.Time
 }
@@ -33,11 +37,13 @@ type Options struct {
 // The ranks of tables: whoever knows more closely overrules. Within a rank the
 // later file name overrules.
 const (
-	rankCountry  = iota // says only the country
-	rankAS              // address to AS, for all the world
-	rankMMDB            // somebody chose this one
-	rankExtended        // has a header: written for Canopy
-	rankOwn             // named by the user
+	rankCountry   = iota // says only the country
+	rankAS               // address to AS, for all the world
+	rankMMDB             // somebody chose this one
+	rankPublished        // blocks that their owner publishes
+	rankExits            // addresses of anonymisers, which stand in such blocks
+	rankExtended         // has a header: written for Canopy
+	rankOwn              // named by the user
 )
 
 // ManifestName is the file in a data folder that may name and date its tables.
@@ -66,7 +72,7 @@ func Open(dir string, o Options) (*Table, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	files, err := discover(dir)
+	files, err := discover(dir, o.AsOf)
 	if err != nil {
 		return nil, err
 	}
@@ -85,14 +91,17 @@ func Open(dir string, o Options) (*Table, error) {
 		}
 		t.warnings = append(t.warnings, "Nothing is known of addresses: "+where+". Run make data, or point CANOPY_DATA at a folder with tables.")
 	}
-	for _, l := range layers {
-		t.warnings = append(t.warnings, l.source.doubts(o.Now())...)
+	for _, s := range t.Status() {
+		t.warnings = append(t.warnings, s.doubts(o.Now(), o.AsOf)...)
 	}
 	return t, nil
 }
 
 // doubts says what is odd about the date of a source.
-func (s Source) doubts(now time.Time) (out []string) {
+func (s Source) doubts(now, asOf time.Time) (out []string) {
+	if !asOf.IsZero() && s.Date.After(asOf) {
+		out = append(out, fmt.Sprintf("%s: no version is as old as %s; that of %s stands in for it.", s.Name, asOf.Format(time.DateOnly), s.Date.Format(time.DateOnly)))
+	}
 	if s.Date.After(now.Add(24 * time.Hour)) {
 		out = append(out, fmt.Sprintf("%s: its date %s lies in the future.", s.File, s.Date.Format(time.DateOnly)))
 	}
@@ -105,7 +114,8 @@ func (s Source) doubts(now time.Time) (out []string) {
 // file is a table that was found and not yet read.
 type file struct {
 	Source
-	rank int
+	rank  int
+	fixed bool // the rank does not depend on the columns
 }
 
 // loadAll reads tables side by side and orders them by precedence.
@@ -128,7 +138,7 @@ func loadAll(files []file) ([]*layer, []string, error) {
 	}
 	slices.Reverse(layers) // the later file overrules within a rank
 	slices.SortStableFunc(layers, func(a, b *layer) int { return cmp.Compare(b.rank, a.rank) })
-	return layers, slices.Concat(warns...), nil
+	return merge(layers), slices.Concat(warns...), nil
 }
 
 // load reads one table.
@@ -151,7 +161,9 @@ func load(f file, c *classes) (*layer, []string, error) {
 	default:
 		var l columns
 		l, err = b.readText(r, filepath.Ext(f.File) == ".tsv")
-		rank = max(rank, l.rank())
+		if !f.fixed {
+			rank = max(rank, l.rank())
+		}
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("read address table %s: %w", f.File, err)
@@ -160,11 +172,14 @@ func load(f file, c *classes) (*layer, []string, error) {
 		return nil, nil, fmt.Errorf("read address table %s: %w", f.File, err)
 	}
 	b.source.SHA256 = hex.EncodeToString(sum.Sum(nil))
+	if f.SHA256 != "" && f.SHA256 != b.source.SHA256 {
+		return nil, nil, fmt.Errorf("read address table %s: its checksum is not the one it was kept with: it was changed or is damaged; remove it and run canopy data update", f.File)
+	}
 	return b.layer(rank), b.warn, nil
 }
 
 // discover finds the tables of a folder, in order of their names.
-func discover(dir string) ([]file, error) {
+func discover(dir string, asOf time.Time) ([]file, error) {
 	if dir == "" {
 		return nil, nil
 	}
@@ -175,18 +190,25 @@ func discover(dir string) ([]file, error) {
 	if err != nil {
 		return nil, err
 	}
-	packages, err := filepath.Glob(filepath.Join(dir, "node_modules", "@ip-location-db", "*"))
+	kept, err := keptFiles(dir, asOf)
 	if err != nil {
-		return nil, fmt.Errorf("look for packages in %s: %w", dir, err)
+		return nil, err
 	}
-	for _, p := range packages {
-		more, err := tables(p)
+	if !slices.ContainsFunc(kept, func(f file) bool { return f.rank == rankAS }) {
+		// The packages of npm stand in until a newer table of the world is kept.
+		packages, err := filepath.Glob(filepath.Join(dir, "node_modules", "@ip-location-db", "*"))
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("look for packages in %s: %w", dir, err)
 		}
-		files = append(more, files...)
+		for _, p := range packages {
+			more, err := tables(p)
+			if err != nil {
+				return nil, err
+			}
+			files = append(more, files...)
+		}
 	}
-	return files, nil
+	return append(kept, files...), nil
 }
 
 // tables lists the tables that lie in a folder itself and describes them.
@@ -310,9 +332,22 @@ func readPackage(dir string) (func(*Source), error) {
 	}, nil
 }
 
+// Home is the user's own data folder, which need not exist: canopy in
+// XDG_DATA_HOME or ~/.local/share. It is "" when there is no home.
+func Home() string {
+	base := os.Getenv("XDG_DATA_HOME")
+	if base == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return ""
+		}
+		base = filepath.Join(home, ".local", "share")
+	}
+	return filepath.Join(base, "canopy")
+}
+
 // Find locates the data folder: CANOPY_DATA if set, else .data in the working
-// folder or one above it, else canopy in the user's data folder
-// (XDG_DATA_HOME, ~/.local/share). It returns "" when there is none.
+// folder or one above it, else [Home]. It returns "" when there is none.
 func Find() string {
 	if dir := os.Getenv("CANOPY_DATA"); dir != "" {
 		return dir
@@ -327,13 +362,7 @@ func Find() string {
 			}
 		}
 	}
-	base := os.Getenv("XDG_DATA_HOME")
-	if base == "" {
-		if home, err := os.UserHomeDir(); err == nil {
-			base = filepath.Join(home, ".local", "share")
-		}
-	}
-	if dir := filepath.Join(base, "canopy"); base != "" && isDir(dir) {
+	if dir := Home(); dir != "" && isDir(dir) {
 		return dir
 	}
 	return ""

@@ -15,6 +15,7 @@ type said struct {
 	organisation string
 	country      string
 	hosting      observation.Hosting // empty if the table has no such column
+	note         string              // what else it says of the block, for the evidence
 }
 
 // builder collects a layer. Equal rows are kept once: half a million ranges
@@ -41,14 +42,17 @@ func (b *builder) row(s said) uint32 {
 	i = uint32(len(b.rows))
 	kept := s
 	kept.organisation = strings.Clone(s.organisation) // s shares memory with its line
-	kept.country = strings.Clone(s.country)
+	kept.country, kept.note = strings.Clone(s.country), strings.Clone(s.note)
 	b.index[kept] = i
 	name := observation.Text(kept.organisation)
-	r := row{column: kept.hosting != "", class: b.classes.judge(kept.asn, name)}
+	r := row{source: &b.source, column: kept.hosting != "", class: b.classes.judge(kept.asn, name)}
 	if r.column {
 		r.class = Evidence{
 			Hosting: kept.hosting, Rule: "column", Source: b.source.Name, Group: r.class.Group,
 			Reason: fmt.Sprintf("The table %s gives the class itself.", b.source.Name),
+		}
+		if kept.note != "" {
+			r.class.Reason = fmt.Sprintf("The table %s lists the block as %s.", b.source.Name, observation.Text(kept.note))
 		}
 	}
 	r.name = name
@@ -75,10 +79,31 @@ func (b *builder) add(s span, what said) {
 
 // layer closes the builder.
 func (b *builder) layer(rank int) *layer {
-	l := &layer{source: b.source, rank: rank, rows: b.rows}
-	l.source.Rows = len(b.spans)
+	l := &layer{source: []*Source{&b.source}, rank: rank, rows: b.rows}
+	b.source.Rows = len(b.spans)
 	l.insert(b.spans)
 	return l
+}
+
+// merge makes one layer of those of a rank, so that a look-up asks one. Of equal
+// blocks the one of the first layer remains.
+func merge(layers []*layer) (out []*layer) {
+	for _, l := range layers {
+		last := len(out) - 1
+		if l.rank != rankPublished || last < 0 || out[last].rank != l.rank {
+			out = append(out, l)
+			continue
+		}
+		into := out[last]
+		offset := uint32(len(into.rows))
+		for block, i := range l.blocks.All() {
+			if _, taken := into.blocks.Get(block); !taken {
+				into.blocks.Insert(block, i+offset)
+			}
+		}
+		into.rows, into.source = append(into.rows, l.rows...), append(into.source, l.source...)
+	}
+	return out
 }
 
 // parseASN reads an AS number of up to 4 bytes (RFC 6793), with or without

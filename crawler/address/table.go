@@ -37,9 +37,10 @@ type Source struct {
 	SHA256   string    `json:"sha256"`    // of the file, hexadecimal
 }
 
-// layer is one file: blocks that point to rows. Many blocks share a row.
+// layer is one file, or several of one rank: blocks that point to rows. Many
+// blocks share a row.
 type layer struct {
-	source Source
+	source []*Source
 	rank   int
 	blocks bart.Table[uint32]
 	rows   []row
@@ -48,6 +49,7 @@ type layer struct {
 // row is what a table says of a block. Its facts are complete but for Prefix.
 type row struct {
 	facts  observation.Facts
+	source *Source
 	name   string   // of the holder, as the table has it
 	column bool     // the hosting class stands in the table itself
 	class  Evidence // why facts.Hosting is what it is
@@ -138,7 +140,7 @@ func (t *Table) Explain(addr netip.Addr) (observation.Facts, Evidence, []Match) 
 	if host, ok := hostPrefix(addr); ok {
 		for _, l := range t.layers {
 			if block, i, ok := l.blocks.LookupPrefixLPM(host); ok {
-				m := Match{Source: l.source, Name: l.rows[i].name, Facts: l.rows[i].facts, Evidence: l.rows[i].class}
+				m := Match{Source: *l.rows[i].source, Name: l.rows[i].name, Facts: l.rows[i].facts, Evidence: l.rows[i].class}
 				m.Facts.Prefix = block
 				matches = append(matches, m)
 			}
@@ -161,9 +163,11 @@ func (t *Table) Warnings() []string { return t.warnings }
 
 // Status describes each file that was read, highest precedence first.
 func (t *Table) Status() []Source {
-	out := make([]Source, len(t.layers))
-	for i, l := range t.layers {
-		out[i] = l.source
+	var out []Source
+	for _, l := range t.layers {
+		for _, s := range l.source {
+			out = append(out, *s)
+		}
 	}
 	return out
 }

@@ -17,7 +17,7 @@ const maxTable = 1 << 30
 
 // columns says which field of a line holds what; -1 where the table lacks it.
 type columns struct {
-	start, end, asn, organisation, country, hosting int
+	start, end, asn, organisation, country, hosting, note int
 
 	header bool // the table names its columns itself
 }
@@ -25,11 +25,11 @@ type columns struct {
 // The layouts without a header, by their number of fields.
 var (
 	// asnLayout is start,end,asn,organisation: ip-location-db's asn set.
-	asnLayout = columns{0, 1, 2, 3, -1, -1, false}
+	asnLayout = columns{0, 1, 2, 3, -1, -1, -1, false}
 	// countryLayout is start,end,country: ip-location-db's country sets.
-	countryLayout = columns{0, 1, -1, -1, 2, -1, false}
+	countryLayout = columns{0, 1, -1, -1, 2, -1, -1, false}
 	// iptoasnLayout is start, end, asn, country, description, by tabs: iptoasn.com.
-	iptoasnLayout = columns{0, 1, 2, 4, 3, -1, false}
+	iptoasnLayout = columns{0, 1, 2, 4, 3, -1, -1, false}
 )
 
 // rank returns the precedence of a table with these columns.
@@ -98,17 +98,17 @@ func layout(fields []string, tabs bool) (columns, error) {
 			return countryLayout, nil
 		}
 		return columns{}, fmt.Errorf("this is no table of address ranges: want start,end,asn,organisation, or start,end,country, "+
-			"or a header with start, end and some of asn, organisation, country, hosting, or IPtoASN's five fields by tabs; found %d fields", len(fields))
+			"or a header with start, end and some of asn, organisation, country, hosting, note, or IPtoASN's five fields by tabs; found %d fields", len(fields))
 	}
-	cols := columns{-1, -1, -1, -1, -1, -1, true}
+	cols := columns{-1, -1, -1, -1, -1, -1, -1, true}
 	place := map[string]*int{
 		"start": &cols.start, "end": &cols.end, "asn": &cols.asn,
-		"organisation": &cols.organisation, "country": &cols.country, "hosting": &cols.hosting,
+		"organisation": &cols.organisation, "country": &cols.country, "hosting": &cols.hosting, "note": &cols.note,
 	}
 	for i, f := range fields {
 		p := place[strings.ToLower(strings.TrimSpace(f))]
 		if p == nil || *p >= 0 {
-			return columns{}, fmt.Errorf("the header names column %q, which is unknown or named twice; known are start, end, asn, organisation, country, hosting", f)
+			return columns{}, fmt.Errorf("the header names column %q, which is unknown or named twice; known are start, end, asn, organisation, country, hosting, note", f)
 		}
 		*p = i
 	}
@@ -145,6 +145,7 @@ func (b *builder) addFields(fields []string, c columns) error {
 	if what.hosting, err = parseHosting(get(c.hosting)); err != nil {
 		return err
 	}
+	what.note = get(c.note)
 	b.add(s, what)
 	return nil
 }
