@@ -63,8 +63,9 @@ func hostileVisits(c observation.Crawl) []observation.Visit {
 	hostile := "'; DROP TABLE visits_log; --\n\t\\N\x00\xff\xfe<script>\u202e" + strings.Repeat("A", 10_000)
 	full := observation.Visit{
 		Network: c.Network, CrawlID: c.ID, Number: 0, VisitedAt: c.StartedAt, PeerID: "0123456789abcdef",
-		Address: netip.MustParseAddrPort("192.0.2.1:6881"), Addresses: []string{"/ip4/192.0.2.1/tcp/4001", hostile, ""},
-		Outcome: observation.Answered, Detail: hostile, Agent: hostile, Protocols: []string{"/ipfs/kad/1.0.0", hostile},
+		Address: netip.MustParseAddrPort("192.0.2.1:6881"), Transport: "tcp", Relays: []string{"12D3KooW", ""}, Handshake: 98765 * time.Microsecond,
+		Addresses: []string{"/ip4/192.0.2.1/tcp/4001", hostile, ""},
+		Outcome:   observation.Answered, Detail: hostile, Agent: hostile, Protocols: []string{"/ipfs/kad/1.0.0", hostile},
 		RTT: 12345 * time.Microsecond, Neighbours: 20, Partial: true, Queries: math.MaxUint32,
 		Facts: observation.Facts{
 			Prefix: netip.MustParsePrefix("192.0.2.0/24"), ASN: math.MaxUint32, Organisation: hostile, Country: "XX",
@@ -135,7 +136,7 @@ func store(tb testing.TB, s *Store, c observation.Crawl, visits []observation.Vi
 
 func readVisits(t *testing.T, db *sql.DB, id observation.CrawlID) []observation.Visit {
 	t.Helper()
-	rows, err := db.Query(`SELECT network, number, visited_at, peer_id, toString(address), port, addresses, outcome, detail, agent, protocols, rtt_ms,
+	rows, err := db.Query(`SELECT network, number, visited_at, peer_id, toString(address), port, transport, addresses, relays, outcome, detail, agent, protocols, rtt_ms, handshake_ms,
 		neighbours, partial, queries, prefix, asn, organisation, country, hosting, facts_source, facts_date FROM visits WHERE crawl_id = @id`,
 		sql.Named("id", id.String()))
 	if err != nil {
@@ -148,8 +149,8 @@ func readVisits(t *testing.T, db *sql.DB, id observation.CrawlID) []observation.
 		var address, outcome, prefix, hosting string
 		var port uint16
 		var partial uint8
-		var rtt *float32
-		if err := rows.Scan(&v.Network, &v.Number, &v.VisitedAt, &v.PeerID, &address, &port, &v.Addresses, &outcome, &v.Detail, &v.Agent, &v.Protocols, &rtt,
+		var rtt, handshake *float32
+		if err := rows.Scan(&v.Network, &v.Number, &v.VisitedAt, &v.PeerID, &address, &port, &v.Transport, &v.Addresses, &v.Relays, &outcome, &v.Detail, &v.Agent, &v.Protocols, &rtt, &handshake,
 			&v.Neighbours, &partial, &v.Queries, &prefix, &v.Facts.ASN, &v.Facts.Organisation, &v.Facts.Country, &hosting, &v.Facts.Source, &v.Facts.Date); err != nil {
 			t.Fatal(err)
 		}
@@ -159,6 +160,9 @@ func readVisits(t *testing.T, db *sql.DB, id observation.CrawlID) []observation.
 		}
 		if rtt != nil {
 			v.RTT = time.Duration(float64(*rtt) * float64(time.Millisecond))
+		}
+		if handshake != nil {
+			v.Handshake = time.Duration(float64(*handshake) * float64(time.Millisecond))
 		}
 		if prefix != "" {
 			v.Facts.Prefix = netip.MustParsePrefix(prefix)
