@@ -3,7 +3,7 @@ package clearcut
 import (
 	"cmp"
 	"context"
-	"math/bits"
+	"math"
 	"slices"
 )
 
@@ -68,16 +68,13 @@ func (m *mender) mend(peer uint32) {
 		}
 	}
 	m.table = append(m.table[:0], m.living...)
-	if len(m.living) == len(recorded) || len(m.living) == 0 {
-		return
-	}
 	before, left := recorded, m.living
 	for bit := 63; bit >= 0 && len(before) > len(left); bit-- {
 		var lost, kept []uint32
 		lost, before = m.split(before, peer, bit)
 		kept, left = m.split(left, peer, bit)
-		if room := m.graph.network.K - len(kept); len(lost) > len(kept) && room > 0 {
-			m.refill(peer, bit, room)
+		if len(lost) > len(kept) && len(kept) < m.graph.network.K {
+			m.refill(peer, bit, kept)
 		}
 	}
 	slices.Sort(m.table)
@@ -93,28 +90,41 @@ func (m *mender) split(table []uint32, peer uint32, bit int) (bucket, rest []uin
 	return table[cut:], table[:cut]
 }
 
-// refill adds up to room peers to the bucket at a bit.
-func (m *mender) refill(peer uint32, bit, room int) {
-	own := m.graph.places[peer]
-	key := bucketKey(own, bit, mix(m.seed^mix(uint64(peer)<<6|uint64(bit))))
-	byDistance := func(a, b uint32) int {
-		return cmp.Or(cmp.Compare(m.graph.places[a]^key, m.graph.places[b]^key), cmp.Compare(a, b))
-	}
+// refill adds peers to the bucket at a bit, of which some entries are kept.
+func (m *mender) refill(peer uint32, bit int, kept []uint32) {
+	places := m.graph.places
+	first := bucketKey(places[peer], bit, 0)
+	key := bucketKey(places[peer], bit, mix(m.seed^mix(uint64(peer)<<6|uint64(bit))))
+	start, room := len(m.table), m.graph.network.K-len(kept)
 	m.asked = m.graph.appendClosest(m.asked[:0], m.living, key, m.graph.network.Alpha)
-	slices.SortFunc(m.asked, byDistance)
+	slices.SortFunc(m.asked, func(a, b uint32) int { return cmp.Compare(places[a]^key, places[b]^key) })
 	for _, neighbour := range m.asked {
-		m.named = m.graph.appendClosest(m.named[:0], m.tables.of(neighbour), key, m.graph.network.K)
-		slices.SortFunc(m.named, byDistance)
-		for _, other := range m.named {
-			if !m.alive[other] || bits.LeadingZeros64(m.graph.places[other]^own) != 63-bit || slices.Contains(m.table, other) {
-				continue
-			}
-			if m.table = append(m.table, other); room == 1 {
-				return
-			}
-			room--
+		// Whoever is in the bucket is closer to its keys than all others.
+		inside := m.graph.within(m.tables.of(neighbour), first, bit)
+		m.named = m.graph.appendClosest(m.named[:0], inside, key, m.graph.network.K)
+		m.named = slices.DeleteFunc(m.named, func(p uint32) bool {
+			return !m.alive[p] || slices.Contains(kept, p) || slices.Contains(m.table[start:], p)
+		})
+		slices.Sort(m.named)
+		m.table = m.graph.appendClosest(m.table, m.named, key, room-(len(m.table)-start))
+		if len(m.table)-start == room {
+			return
 		}
 	}
+}
+
+// within are those of ranks whose keys share all bits above bit and that one
+// with the first key of a subtree.
+func (g *Graph) within(ranks []uint32, first uint64, bit int) []uint32 {
+	search := func(key uint64) int {
+		i, _ := slices.BinarySearchFunc(ranks, key, func(p uint32, key uint64) int { return cmp.Compare(g.places[p], key) })
+		return i
+	}
+	from, last := search(first), first|(1<<bit-1)
+	if last == math.MaxUint64 {
+		return ranks[from:]
+	}
+	return ranks[from:search(last+1)]
 }
 
 // bucketKey is a key of the bucket at a bit: the peer's own bits above, that
