@@ -34,6 +34,33 @@ type Crawl struct {
 // Whole says whether the crawl is a snapshot of the whole network.
 func (c Crawl) Whole() bool { return (c.State == "complete" || c.State == "degraded") && c.Zone == "" }
 
+// Synthetic says whether the crawl is of a local network.
+func (c Crawl) Synthetic() bool { return c.Scope == "local" }
+
+// Warnings are what a reader of its figures must know, one sentence each.
+func (c Crawl) Warnings() []string {
+	list := []string{}
+	if c.State == "cut_short" || c.State == "running" {
+		list = append(list, "The crawl was cut short: its graph holds whoever was met first.")
+	}
+	if c.State == "degraded" {
+		list = append(list, "The crawl was degraded: trouble of our own may have hidden living peers, which count as dead here.")
+	}
+	if c.Zone != "" {
+		list = append(list, "The crawl kept to a zone of the key space: tables lead out of it to peers that were not asked.")
+	}
+	if c.Partial > 0 {
+		list = append(list, fmt.Sprintf("Of %s %d were not read whole: lookups know less than the network does.", plural(c.Tables, "routing table"), c.Partial))
+	}
+	if c.Skipped > 0 {
+		list = append(list, plural(c.Skipped, "peer")+" left out: the ID gives no key.")
+	}
+	if len(c.bootstrap) == 0 {
+		list = append(list, "The crawl's settings name no entry points: it entered by those that clients ship with.")
+	}
+	return list
+}
+
 // ErrNoTables is returned when no crawl with routing tables fits.
 var ErrNoTables = errors.New("run `canopy crawl NETWORK --edges` first: a clear-cut needs routing tables")
 

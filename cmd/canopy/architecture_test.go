@@ -33,6 +33,7 @@ var arrows = map[string][]string{
 	"analysis/concentration":   {"analysis", "analysis/operator"},
 	"analysis/churn":           {"analysis", "analysis/operator"},
 	"analysis/reachability":    {"analysis", "analysis/operator"},
+	"analysis/clearcut":        {"analysis", "analysis/operator"},
 	"analysis/population":      {"analysis"},
 	"reports":                  {"analysis", "analysis/*", "reports/figure", "reports/page"},
 	"reports/figure":           {"analysis"},
