@@ -49,6 +49,7 @@ var onlyIn = map[string][]string{
 	"github.com/ClickHouse/":       {"crawler/store", "crawler/store/chdb"},
 	"github.com/ebitengine/purego": {"crawler/store/chdb"},
 	"github.com/spf13/cobra":       {"cmd/canopy"},
+	"github.com/prometheus/":       {"cmd/canopy"},
 	"testing":                      {},
 }
 

@@ -117,3 +117,6 @@ func (v *visit) knock(ctx context.Context, list []candidate) error {
 	}
 	return nil
 }
+
+// Network describes the DHT whose peers are asked.
+func (p *Prober) Network() observation.Network { return p.w.Network() }

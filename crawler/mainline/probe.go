@@ -142,3 +142,6 @@ func (c answersOnly) ReadFrom(b []byte) (int, net.Addr, error) {
 		}
 	}
 }
+
+// Network describes Mainline.
+func (p *Prober) Network() observation.Network { return Network() }

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"canopy/crawler/store"
+)
+
+const observeLong = `Crawl on schedule, probe peers between crawls to see who stays, and write reports,
+until stopped. One YAML file holds all settings:
+
+  store: chdb:/var/lib/canopy/record
+  observe:
+    vantage: my-university
+    contact: https://observatory.example.org
+    report-out: /var/www/canopy
+    mainline:
+      every: 6h
+      jitter: 30m
+    ipfs:
+      every: 1h
+      edges: true
+
+docs/observe.md tells every setting, and how to run this under systemd, in a
+container, or from cron. Ctrl-C ends it cleanly; starting again closes nobody's
+session and does not make up for crawls that were missed.`
+
+func newObserve(a *app) *cobra.Command {
+	var o observeOptions
+	cmd := &cobra.Command{
+		Use: "observe", Short: "Crawl on schedule, probe in between, write reports, until stopped",
+		Long: observeLong, Args: cobra.NoArgs,
+		Example: "  canopy observe --config canopy.yaml\n  canopy observe --status --config canopy.yaml\n  canopy observe --networks ipfs --vantage my-university",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.status {
+				return a.printObserveStatus(cmd.Context(), o.listen)
+			}
+			for _, section := range cmd.Commands() {
+				if err := a.configureSection(cmd, section); err != nil {
+					return err
+				}
+			}
+			if err := o.check(); err != nil {
+				return err
+			}
+			return a.runObserve(cmd.Context(), o)
+		},
+	}
+	addObserveFlags(cmd.Flags(), &o)
+	for _, n := range networks {
+		section, settings := newObserveSection(n)
+		cmd.AddCommand(section)
+		o.sections = append(o.sections, settings)
+	}
+	return cmd
+}
+
+// runObserve observes until ctx ends, which is how it is meant to end.
+func (a *app) runObserve(ctx context.Context, o observeOptions) (err error) {
+	for _, s := range o.sections { // before anything is opened: it reads what the user wrote
+		if _, err := a.prepareCrawl(s.network, s.crawl); err != nil {
+			return err
+		}
+	}
+	record, err := a.openRecord(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, record.Close()) }()
+	ob, err := newObserver(ctx, a, o, record)
+	if err != nil {
+		return err
+	}
+	defer ob.close()
+	if o.listen != "" {
+		listener, err := net.Listen("tcp", o.listen)
+		if err != nil {
+			return fmt.Errorf("listen for metrics and status: %w; set listen to a free address, or to nothing", err)
+		}
+		stop := ob.serve(listener)
+		defer stop()
+	}
+	if err := ob.takeOver(ctx); err != nil {
+		return err
+	}
+	a.logger.Info("observing", "networks", o.networks, "vantage", o.vantage)
+	return ob.run(ctx)
+}
+
+// observer is one running canopy observe.
+type observer struct {
+	*app
+	options  observeOptions
+	record   *store.Store
+	started  time.Time
+	networks []*observedNetwork
+	rows     rowCounts
+
+	mu     sync.Mutex
+	report reportState
+}
+
+// reportState is how the report schedule stands.
+type reportState struct {
+	Last    *time.Time `json:"last,omitempty"`
+	Next    *time.Time `json:"next,omitempty"`
+	Folder  string     `json:"folder,omitempty"`
+	Trouble string     `json:"trouble,omitempty"`
+}
+
+func newObserver(ctx context.Context, a *app, o observeOptions, record *store.Store) (*observer, error) {
+	ob := &observer{app: a, options: o, record: record, started: time.Now()}
+	for _, s := range o.sections {
+		n, err := newObservedNetwork(ob, s)
+		if err != nil {
+			ob.close()
+			return nil, err
+		}
+		ob.networks = append(ob.networks, n)
+	}
+	return ob, ctx.Err()
+}
+
+func (ob *observer) close() {
+	for _, n := range ob.networks {
+		ob.app.close(n.name+" prober", n.prober.Close)
+	}
+}
+
+// takeOver ends what an earlier observer left open and learns from the record
+// how things stand.
+func (ob *observer) takeOver(ctx context.Context) error {
+	abandoned, err := ob.record.CloseAbandoned(ctx, ob.options.vantage)
+	if err != nil {
+		return err
+	}
+	for _, c := range abandoned {
+		ob.logger.Warn("a crawl was left running and is now closed as cut short", "network", c.Network, "crawl", c.ID, "started", c.StartedAt)
+	}
+	for _, n := range ob.networks {
+		if err := n.restore(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run crawls, probes and reports until ctx ends, or until something fails
+// that makes going on senseless.
+func (ob *observer) run(ctx context.Context) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	var tasks sync.WaitGroup
+	start := func(task func(context.Context) error) {
+		tasks.Go(func() {
+			if err := task(ctx); err != nil {
+				fail(err)
+			}
+		})
+	}
+	for _, n := range ob.networks {
+		start(n.crawls)
+		start(n.monitor.Run)
+	}
+	if ob.options.reportEvery > 0 {
+		start(ob.reports)
+	}
+	tasks.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}

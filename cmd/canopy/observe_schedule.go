@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	"canopy/crawler/schedule"
+)
+
+// lookAgain is how often a wait is checked against the clock, which may be set
+// while we wait.
+const lookAgain = time.Minute
+
+// waitFor waits for the next start and tells it to next. It returns false when
+// ctx ends first.
+func (ob *observer) waitFor(ctx context.Context, table *schedule.Timetable, next func(time.Time)) bool {
+	for {
+		now := time.Now().Round(0) // by the wall clock
+		at := table.Next(now)
+		next(at)
+		wait := at.Sub(now)
+		if wait <= 0 {
+			return ctx.Err() == nil
+		}
+		timer := time.NewTimer(min(wait, lookAgain))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		case <-timer.C:
+		}
+	}
+}
+
+const latestReport = "latest"
+
+// reports writes reports on schedule. One that fails is told in the log and in
+// the status.
+func (ob *observer) reports(ctx context.Context) error {
+	table := &schedule.Timetable{Every: ob.options.reportEvery}
+	table.Started(ob.lastReport(), 0)
+	for ob.waitFor(ctx, table, func(t time.Time) { ob.setReport(func(r *reportState) { r.Next = &t }) }) {
+		table.Started(time.Now(), rand.Float64())
+		folder, err := ob.reportOnce(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		now := time.Now().UTC()
+		ob.setReport(func(r *reportState) {
+			if r.Trouble = ""; err != nil {
+				r.Trouble = err.Error()
+			} else {
+				r.Last, r.Folder = &now, folder
+			}
+		})
+		if err != nil {
+			ob.logger.Error("report failed", "error", err)
+			table.Retry(ob.options.retryAfter)
+		}
+	}
+	return nil
+}
+
+func (ob *observer) setReport(change func(*reportState)) {
+	ob.mu.Lock()
+	defer ob.mu.Unlock()
+	change(&ob.report)
+}
+
+// lastReport is when the newest report was written. Where there is none, the
+// wait begins now: before the first crawls there is nothing to report.
+func (ob *observer) lastReport() time.Time {
+	info, err := os.Stat(filepath.Join(ob.options.reportOut, latestReport))
+	if err != nil {
+		return time.Now()
+	}
+	return info.ModTime()
+}
+
+// reportOnce writes one report into a folder of its own and points latest at
+// it.
+func (ob *observer) reportOnce(ctx context.Context) (folder string, err error) {
+	facts, err := ob.openData()
+	if err != nil {
+		return "", err
+	}
+	now := time.Now().UTC()
+	name := now.Format("2006-01-02T15-04-05Z")
+	folder = filepath.Join(ob.options.reportOut, name)
+	_, err = ob.writeReport(ctx, ob.record, facts, reportOptions{
+		from: now.Add(-ob.options.reportWindow).Format(time.RFC3339), to: now.Format(time.RFC3339), out: folder,
+	})
+	if err != nil {
+		return "", fmt.Errorf("write report: %w", err)
+	}
+	link := filepath.Join(ob.options.reportOut, latestReport)
+	fresh := link + ".new"
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("point to the latest report: %w", err)
+	}
+	if err := errors.Join(os.Symlink(name, fresh), os.Rename(fresh, link)); err != nil {
+		return "", fmt.Errorf("point to the latest report: %w", err)
+	}
+	return folder, nil
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"canopy/crawler"
+	"canopy/crawler/schedule"
+)
+
+// observeOptions are the settings of canopy observe.
+type observeOptions struct {
+	networks []string
+	vantage  string
+	contact  string
+	optOut   string
+	listen   string
+	status   bool
+
+	watch                      watchOptions
+	reportEvery, reportWindow  time.Duration
+	reportOut                  string
+	retryAfter, heartbeatEvery time.Duration
+	sections                   []*observeSection
+}
+
+// watchOptions bound the probes of each network.
+type watchOptions struct {
+	share             float64
+	peers             int
+	rate              float64
+	shortest, longest time.Duration
+	forget            time.Duration
+}
+
+// observeSection holds the settings of one network, which stand below its name
+// in the configuration.
+type observeSection struct {
+	network
+	crawl         crawlOptions
+	every, jitter time.Duration
+}
+
+// addObserveFlags declares the settings that all networks share.
+func addObserveFlags(flags *pflag.FlagSet, o *observeOptions) {
+	var names []string
+	for _, n := range networks {
+		names = append(names, n.name)
+	}
+	flags.StringSliceVar(&o.networks, "networks", names, "`networks` to observe, separated by commas")
+	flags.StringVar(&o.vantage, "vantage", "", "your `name` for the place that you look from, kept with every crawl")
+	flags.StringVar(&o.contact, "contact", "", "`URL` or mail address where people reach you; kept with crawls, and told to peers where the protocol can")
+	flags.StringVar(&o.optOut, "opt-out", "", "`file` with addresses and prefixes that are never contacted; read again before each crawl")
+	flags.StringVar(&o.listen, "listen", "127.0.0.1:9464", "`address` for metrics, health and status; empty for none")
+	flags.BoolVar(&o.status, "status", false, "say what the running observer is doing, and end")
+	flags.Float64Var(&o.watch.share, "watch-share", 1, "`share` of all peers that is probed between crawls, chosen by hash of their identity")
+	flags.IntVar(&o.watch.peers, "watch-peers", 20_000, "most `peers` of a network that are probed: the share is halved when there are more")
+	flags.Float64Var(&o.watch.rate, "watch-rate", 50, "probes per `second` of each network at most")
+	atLeast(flags, &o.watch.shortest, time.Nanosecond, "watch-shortest", time.Minute, "shortest `time` between two probes of a peer")
+	atLeast(flags, &o.watch.longest, time.Nanosecond, "watch-longest", 15*time.Minute, "longest `time` between two probes of a peer, at least three times the shortest")
+	atLeast(flags, &o.watch.forget, time.Nanosecond, "watch-forget", 24*time.Hour, "`time` after which a peer that is gone is probed no more")
+	atLeast(flags, &o.reportEvery, 0, "report-every", 24*time.Hour, "`time` between reports (0: none)")
+	atLeast(flags, &o.reportWindow, time.Nanosecond, "report-window", 30*24*time.Hour, "`time` that a report covers, up to its making")
+	flags.StringVar(&o.reportOut, "report-out", "reports", "`folder` for reports: each in a folder of its own, the newest as latest")
+	atLeast(flags, &o.retryAfter, time.Nanosecond, "retry-after", 10*time.Minute, "`time` after which a crawl that failed is tried again, if its turn does not come sooner")
+	o.heartbeatEvery = 30 * time.Second
+}
+
+// newObserveSection declares the settings of one network. The command exists
+// for its settings only.
+func newObserveSection(n network) (*cobra.Command, *observeSection) {
+	s := &observeSection{network: n, crawl: crawlOptions{pace: crawler.DefaultPace()}}
+	cmd := &cobra.Command{
+		Use: n.name, Hidden: true, Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return usagef("observe %s: this is a section of the configuration; to observe one network: canopy observe --networks %s", n.name, n.name)
+		},
+	}
+	flags := cmd.Flags()
+	atLeast(flags, &s.every, time.Nanosecond, "every", 6*time.Hour, "`time` from the start of one crawl to the next")
+	atLeast(flags, &s.jitter, 0, "jitter", 10*time.Minute, "`time` by which a start is put off at random, at most")
+	flags.StringSliceVar(&s.crawl.bootstrap, "bootstrap", nil, "entry `points` instead of the network's own")
+	flags.BoolVar(&s.crawl.local, "local", false, "allow loopback and private addresses")
+	flags.BoolVar(&s.crawl.edges, "edges", false, "read whole routing tables and keep who named whom")
+	flags.Float64Var(&s.crawl.rate, "rate", s.crawl.pace.Global.PerSecond, "queries per `second` of a crawl")
+	atLeast(flags, &s.crawl.deadline, 0, "deadline", 0, "cut a crawl short after this `time` (0: never)")
+	flags.IntVar(&s.crawl.maxPeers, "max-peers", 0, "bound of the frontier, in `peers`")
+	if n.flags != nil {
+		n.flags(flags, &s.crawl)
+	}
+	return cmd, s
+}
+
+// configureSection fills in the settings of a section as if its command ran;
+// what the running command was told of all commands' settings stays.
+func (a *app) configureSection(running, section *cobra.Command) error {
+	if err := section.ParseFlags(nil); err != nil {
+		return fmt.Errorf("read settings of %s: %w", section.Name(), err)
+	}
+	var err error
+	running.InheritedFlags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed && err == nil {
+			err = section.Flags().Set(f.Name, f.Value.String())
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("read settings of %s: %w", section.Name(), err)
+	}
+	return a.configure(section)
+}
+
+// check refuses what cannot be meant, and keeps the sections of the networks
+// that were asked for.
+func (o *observeOptions) check() error {
+	if o.vantage == "" {
+		return usagef("observe: name the place that you look from: vantage in the configuration, or --vantage")
+	}
+	for _, name := range o.networks {
+		if !slices.ContainsFunc(o.sections, func(s *observeSection) bool { return s.name == name }) {
+			return usagef("observe: no network %q; there are %s", name, sectionNames(o.sections))
+		}
+	}
+	o.sections = slices.DeleteFunc(o.sections, func(s *observeSection) bool { return !slices.Contains(o.networks, s.name) })
+	if len(o.sections) == 0 {
+		return usagef("observe: networks names none")
+	}
+	for _, s := range o.sections {
+		if err := (&schedule.Timetable{Every: s.every, Jitter: s.jitter}).Check(); err != nil {
+			return usagef("observe %s: every %s, jitter %s: %w", s.name, s.every, s.jitter, err)
+		}
+		if s.crawl.rate <= 0 {
+			return usagef("observe %s: rate must be above 0", s.name)
+		}
+		s.crawl.pace.Global.PerSecond = s.crawl.rate
+		s.crawl.vantage, s.crawl.contact, s.crawl.optOut = o.vantage, o.contact, o.optOut
+	}
+	return nil
+}
+
+func sectionNames(sections []*observeSection) string {
+	var names []string
+	for _, s := range sections {
+		names = append(names, s.name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// limitedTime is a flag for a duration that may not be too short.
+type limitedTime struct {
+	to    *time.Duration
+	least time.Duration
+}
+
+func atLeast(flags *pflag.FlagSet, to *time.Duration, least time.Duration, name string, value time.Duration, usage string) {
+	*to = value
+	flags.Var(&limitedTime{to, least}, name, usage)
+}
+
+func (t *limitedTime) Set(text string) error {
+	d, err := time.ParseDuration(text)
+	if err == nil && d < t.least {
+		err = fmt.Errorf("want a %s", t.Type())
+	}
+	if err == nil {
+		*t.to = d
+	}
+	return err
+}
+
+func (t *limitedTime) String() string {
+	if t.to == nil {
+		return "0s"
+	}
+	return t.to.String()
+}
+
+func (t *limitedTime) Type() string {
+	if t.least > 0 {
+		return "time above zero, such as 90m"
+	}
+	return "time of zero or more, such as 90m"
+}
