@@ -23,6 +23,7 @@ type Options struct {
 	Settings any           // whatever else the record should hold of how it was run; must encode as JSON
 	Notes    []string      // what a reader must know of this crawl
 	Facts    FactsSource   // nil: no facts
+	OptOut   *OptOut       // peers on it are never handed to the walker; nil: none
 
 	Progress      func(Progress) // called from the engine, nil = never
 	ProgressEvery time.Duration  // 1 second
@@ -95,6 +96,9 @@ func Run[P comparable](ctx context.Context, w Walker[P], sink Sink, opts Options
 	e := newEngine[P](crawl, sink, opts)
 	if l, ok := w.(Learner[P]); ok {
 		e.learnt = l.Learnt
+	}
+	if n, ok := w.(Namer[P]); ok && opts.OptOut != nil && len(opts.OptOut.peers) > 0 {
+		e.name = n.PeerID
 	}
 	e.discover(seeds)
 	walkErr := e.walk(ctx, w)

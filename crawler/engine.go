@@ -22,6 +22,7 @@ type engine[P comparable] struct {
 	retry    []P             // for the second pass
 	held     map[P]heldVisit // first outcomes of the peers in the second pass
 	learnt   func(P) bool    // see Learner; nil when the walker is none
+	name     func(P) string  // see Namer; nil unless peers opted out
 	inFlight int
 	visited  int
 	ignored  uint64 // neighbours not followed because the frontier is full
@@ -119,9 +120,16 @@ func (e *engine[P]) discover(peers []P) {
 			continue
 		}
 		e.numbers[p] = uint32(len(e.numbers))
+		if e.name != nil && e.opts.OptOut.HasPeer(e.name(p)) {
+			e.settle(p, observation.Visit{PeerID: e.name(p), VisitedAt: time.Now(), Outcome: observation.NoAddress, Detail: optedOut})
+			continue
+		}
 		e.queue.push(p)
 	}
 }
+
+// optedOut explains why a peer was not visited. Nothing but its ID is kept.
+const optedOut = "asked not to be contacted"
 
 // take records what the walker found out.
 func (e *engine[P]) take(ctx context.Context, results []observation.Result[P]) error {

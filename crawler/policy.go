@@ -1,19 +1,16 @@
 package crawler
 
 import (
-	"bufio"
-	"fmt"
-	"io"
 	"net/netip"
-	"strings"
 
 	"github.com/gaissmai/bart"
 )
 
 // Policy says which addresses may be contacted at all.
 type Policy struct {
-	Local  bool       // allow loopback, private and other special-purpose addresses
-	OptOut *bart.Lite // addresses whose owners asked not to be contacted; nil = none
+	Local  bool        // allow loopback, private and other special-purpose addresses
+	OptOut *OptOut     // who asked not to be contacted; nil = nobody
+	Facts  FactsSource // knows the AS of an address, for OptOut; may be nil unless OptOut.NeedsFacts
 }
 
 // Allow says whether addr may be contacted.
@@ -22,7 +19,7 @@ func (p Policy) Allow(addr netip.Addr) bool {
 	if !addr.IsValid() || addr.IsUnspecified() || addr.IsMulticast() {
 		return false
 	}
-	if p.OptOut != nil && p.OptOut.Contains(addr) {
+	if p.OptOut.has(addr, p.Facts) {
 		return false
 	}
 	return p.Local || GloballyRoutable(addr)
@@ -54,40 +51,4 @@ func GloballyRoutable(addr netip.Addr) bool {
 		return false
 	}
 	return addr.IsValid() && !special.Contains(addr.WithZone(""))
-}
-
-// ReadOptOut reads a list of addresses and prefixes, one a line; # begins a
-// comment. A line that is neither is an error: a wish not to be contacted must
-// not be lost to a typing mistake.
-func ReadOptOut(r io.Reader) (*bart.Lite, error) {
-	list := new(bart.Lite)
-	lines := bufio.NewScanner(r)
-	for n := 1; lines.Scan(); n++ {
-		text, _, _ := strings.Cut(lines.Text(), "#")
-		if text = strings.TrimSpace(text); text == "" {
-			continue
-		}
-		prefix, err := netip.ParsePrefix(text)
-		if err != nil {
-			addr, addrErr := netip.ParseAddr(text)
-			if addrErr != nil {
-				return nil, fmt.Errorf("read opt-out list: line %d: %q is neither an address nor a prefix such as 192.0.2.0/24", n, text)
-			}
-			prefix = netip.PrefixFrom(addr, addr.BitLen())
-		}
-		list.Insert(unmapPrefix(prefix.Masked()))
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read opt-out list: %w", err)
-	}
-	return list, nil
-}
-
-// unmapPrefix turns ::ffff:192.0.2.0/120 into 192.0.2.0/24, the form in which
-// addresses are looked up.
-func unmapPrefix(p netip.Prefix) netip.Prefix {
-	if p.Addr().Is4In6() && p.Bits() >= 96 {
-		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-	}
-	return p
 }

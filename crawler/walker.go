@@ -48,6 +48,12 @@ type Learner[P comparable] interface {
 	Learnt(p P) bool
 }
 
+// Namer is what a walker may also be: it writes the ID of a peer as
+// Visit.PeerID does. An opt-out list that names peers needs it.
+type Namer[P comparable] interface {
+	PeerID(p P) string
+}
+
 // Sink keeps what a crawl saw. Visits and Edges take over the slices they are
 // given; they may be called with the same rows again after an error.
 type Sink interface {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"time"
 
@@ -39,7 +40,7 @@ marked. A second Ctrl-C ends the program at once.
 
 A crawl of a public network talks to strangers. Only crawl where you may, name
 yourself, keep to the default pace, and honour the wishes of those who opt out
-(--opt-out FILE: addresses and prefixes, one a line).`
+(--opt-out FILE: addresses, prefixes, AS numbers such as AS64500, and peer IDs, one a line).`
 
 func newCrawl(a *app) *cobra.Command {
 	var commands []*cobra.Command
@@ -64,7 +65,7 @@ func newCrawlNetwork(a *app, n network) *cobra.Command {
 	flags.Float64Var(&o.rate, "rate", o.pace.Global.PerSecond, "queries per `second` in all")
 	flags.DurationVar(&o.deadline, "deadline", 0, "cut the crawl short after this `time`, such as 2h (0: never)")
 	flags.IntVar(&o.maxPeers, "max-peers", 0, "bound of the frontier, in `peers` (default 50 million, about 8 GiB)")
-	flags.StringVar(&o.optOut, "opt-out", "", "`file` with addresses and prefixes that are never contacted")
+	flags.StringVar(&o.optOut, "opt-out", "", "`file` with the addresses, prefixes, ASes and peers that are never contacted")
 	flags.StringVar(&o.visits, "visits", "", "also write every visit to `FILE` as a JSON line")
 	if n.flags != nil {
 		n.flags(flags, &o)
@@ -111,7 +112,7 @@ type crawlFunc func(ctx context.Context, sink crawler.Sink, facts *address.Table
 
 // prepareCrawl checks the settings of one crawl and makes its walker.
 func (a *app) prepareCrawl(n network, o crawlOptions) (crawlFunc, error) {
-	policy := crawler.Policy{Local: o.local}
+	policy := &crawler.Policy{Local: o.local}
 	if o.optOut != "" {
 		f, err := os.Open(o.optOut)
 		if err != nil {
@@ -127,15 +128,21 @@ func (a *app) prepareCrawl(n network, o crawlOptions) (crawlFunc, error) {
 		scope = observation.ScopeLocal
 		o.pace.PerPrefix, o.pace.Global = crawler.Rate{}, crawler.Rate{PerSecond: o.rate, Burst: 500}
 	}
-	walk, err := n.walker(walkerOptions{crawl: o, allow: policy.Allow, pacer: crawler.NewPacer(o.pace), logger: a.logger})
+	walk, err := n.walker(walkerOptions{
+		crawl: o, allow: func(addr netip.Addr) bool { return policy.Allow(addr) }, refuse: policy.OptOut.HasPeer,
+		pacer: crawler.NewPacer(o.pace), logger: a.logger,
+	})
 	if err != nil {
 		return nil, usageError{err}
 	}
 	return func(ctx context.Context, sink crawler.Sink, facts *address.Table) (observation.Crawl, error) {
 		defer a.progress.done(n.name)
+		if policy.Facts = facts; policy.OptOut.NeedsFacts() && facts.Empty() {
+			return observation.Crawl{}, usagef("crawl %s: --opt-out names an AS, and nothing is known of any address's: install address data (make data) or name its folder with --data", n.name)
+		}
 		return walk(ctx, sink, crawler.Options{
 			Vantage: o.vantage, Scope: scope, Software: software(), Deadline: o.deadline, MaxPeers: o.maxPeers, Edges: o.edges,
-			Facts: facts, Notes: facts.Warnings(), Progress: a.progress.show, Logger: a.logger,
+			Facts: facts, OptOut: policy.OptOut, Notes: facts.Warnings(), Progress: a.progress.show, Logger: a.logger,
 			Settings: map[string]any{"pace": o.pace, "bootstrap": o.bootstrap, "local": o.local, "contact": o.contact},
 		})
 	}, nil

@@ -32,7 +32,7 @@ var ipfsNetwork = network{
 
 func ipfsWalker(o walkerOptions) (walkFunc, error) {
 	walker, err := ipfs.New(ipfs.Config{
-		Bootstrap: o.crawl.bootstrap, Protocol: o.crawl.protocol, Allow: o.allow, Pacer: o.pacer,
+		Bootstrap: o.crawl.bootstrap, Protocol: o.crawl.protocol, Allow: o.allow, Refuse: o.refuse, Pacer: o.pacer,
 		Agent: agent(o.crawl.contact), Logger: o.logger,
 	})
 	if err != nil {

@@ -34,6 +34,7 @@ var networks = []network{mainlineNetwork, ipfsNetwork}
 type walkerOptions struct {
 	crawl  crawlOptions
 	allow  func(netip.Addr) bool
+	refuse func(peerID string) bool // must this peer not be contacted?
 	pacer  *crawler.Pacer
 	logger *slog.Logger
 }

@@ -62,6 +62,7 @@ type Config struct {
 	Protocol  string                // protocol ID of the DHT, default DefaultProtocol
 	K         int                   // bucket size of the network, default 20
 	Allow     func(netip.Addr) bool // may this address be contacted? default: globally routable ones only
+	Refuse    func(id string) bool  // must this peer not be contacted, wherever it is? default: nobody
 	Pacer     Pacer                 // default: no pacing
 	Agent     string                // what identify tells peers of us, default "canopy"
 
@@ -93,6 +94,9 @@ func (c Config) withDefaults() Config {
 	c.K = cmp.Or(c.K, 20)
 	if c.Allow == nil {
 		c.Allow = routable
+	}
+	if c.Refuse == nil {
+		c.Refuse = func(string) bool { return false }
 	}
 	if c.Pacer == nil {
 		c.Pacer = unpaced{}
@@ -192,6 +196,9 @@ func (w *Walker) Network() observation.Network {
 	}
 	return n
 }
+
+// PeerID writes the ID of p in base58.
+func (w *Walker) PeerID(p Peer) string { return p.String() }
 
 // Learnt says whether addresses of p became known that its last visit did not
 // have: a failure of that visit is then worth another look, whatever its kind.

@@ -268,3 +268,20 @@ func dialOne(t *testing.T, w *Walker, info peer.AddrInfo) *link {
 	go w.identity.serve(l, l.RemoteMultiaddr(), time.Second)
 	return l
 }
+
+// TestRefusedPeersAreLeftAlone asks the walker for peers that opted out, among
+// them an entry point.
+func TestRefusedPeersAreLeftAlone(t *testing.T) {
+	n := newNode(t, 0)
+	pacer := &strictPacer{last: make(map[netip.Addr]time.Time), took: make(map[netip.Addr]int)}
+	cfg := Config{Bootstrap: []string{n.seed()}, Pacer: pacer, Refuse: func(id string) bool { return id == n.info.ID.String() }}
+	if v := visitOne(t, cfg, n.info).Visit; v.Outcome != observation.NoAddress || !strings.Contains(v.Detail, "asked not to be") {
+		t.Errorf("got %s, %q", v.Outcome, v.Detail)
+	}
+	if _, err := newWalker(t, cfg).Seeds(t.Context()); err == nil || !strings.Contains(err.Error(), "asked not to be contacted") {
+		t.Errorf("seeds: %v", err)
+	}
+	if len(pacer.took) > 0 {
+		t.Errorf("contacted %v", pacer.took)
+	}
+}

@@ -58,6 +58,7 @@ type route struct {
 	candidates []candidate
 	relays     []Peer // sorted
 	refused    int    // addresses that Allow turned down
+	optedOut   bool   // Refuse turned down the peer itself
 	others     int    // addresses of transports that are not dialled
 	dns        error  // why names were not resolved
 }
@@ -65,7 +66,10 @@ type route struct {
 // plan sorts out what is known of p, resolves names, and lets Allow decide
 // last, on the addresses that would be dialled.
 func (w *Walker) plan(ctx context.Context, p Peer, known []multiaddr.Multiaddr) route {
-	var r route
+	r := route{optedOut: w.cfg.Refuse(p.String())}
+	if r.optedOut {
+		return r
+	}
 	var names []multiaddr.Multiaddr
 	for _, m := range known {
 		if w.add(&r, p, m) == named {

@@ -106,6 +106,8 @@ func (v *visit) unreachable(r route) {
 	visit := &v.result.Visit
 	visit.Outcome = observation.NoAddress
 	switch {
+	case r.optedOut:
+		visit.Detail = "asked not to be contacted"
 	case len(r.relays) > 0:
 		visit.Outcome = observation.RelayOnly
 		visit.Detail = observation.Text("behind " + relayNames(r.relays))

@@ -43,6 +43,9 @@ func New(cfg Config) (*Walker, error) {
 	return w, nil
 }
 
+// PeerID writes the ID of p in hexadecimal.
+func (w *Walker) PeerID(p Peer) string { return p.ID.String() }
+
 // Network describes Mainline.
 func (w *Walker) Network() observation.Network { return Network() }
 
