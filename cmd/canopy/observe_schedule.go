@@ -61,7 +61,9 @@ func (ob *observer) reports(ctx context.Context) error {
 		if err != nil {
 			ob.logger.Error("report failed", "error", err)
 			table.Retry(ob.options.retryAfter)
+			continue
 		}
+		ob.logger.Info("report written", "folder", folder)
 	}
 	return nil
 }
