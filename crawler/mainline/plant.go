@@ -41,12 +41,13 @@ func (o SizerOptions) withDefaults() SizerOptions {
 
 // Sizer gathers, beside a walk of a zone, what tells how large the network is:
 // nodes known to be alive in the zone, and the distances that lookups find. It
-// asks from sockets and under IDs of its own. Call Mark, walk the zone, call
-// Measure, then Close.
+// asks from sockets and under IDs of its own. Call Mark, walk the zone with
+// Walker, call Measure, then Close.
 type Sizer struct {
 	cfg     Config
 	opt     SizerOptions
-	walker  *Walker // for entry points
+	walker  *Walker
+	own     *ownPace
 	asker   *asker
 	planted []*plantedNode
 	marks   []observation.Mark
@@ -66,6 +67,10 @@ type plantedNode struct {
 // NewSizer checks the configuration, which is that of the walk. Nothing is
 // opened before Mark.
 func NewSizer(cfg Config, opt SizerOptions) (*Sizer, error) {
+	own := &ownPace{others: cfg.Pacer, own: map[netip.Addr]bool{}}
+	if cfg.Pacer != nil {
+		cfg.Pacer = own
+	}
 	w, err := New(cfg)
 	if err != nil {
 		return nil, err
@@ -73,7 +78,35 @@ func NewSizer(cfg Config, opt SizerOptions) (*Sizer, error) {
 	if cfg.Zone.Bits == 0 {
 		return nil, errors.New("measure size: no zone is configured")
 	}
-	return &Sizer{cfg: w.cfg, opt: opt.withDefaults(), walker: w, at: map[krpc.ID]bool{}}, nil
+	return &Sizer{cfg: w.cfg, opt: opt.withDefaults(), walker: w, own: own, at: map[krpc.ID]bool{}}, nil
+}
+
+// Walker walks the zone. It does not spare our own nodes, many of which may
+// stand at one address.
+func (s *Sizer) Walker() *Walker { return s.walker }
+
+// ownPace lets our own addresses be asked at any pace.
+type ownPace struct {
+	others Pacer
+	mu     sync.RWMutex
+	own    map[netip.Addr]bool
+}
+
+// Take books queries to others only.
+func (o *ownPace) Take(addr netip.Addr, now time.Time) time.Duration {
+	o.mu.RLock()
+	own := o.own[addr]
+	o.mu.RUnlock()
+	if own {
+		return 0
+	}
+	return o.others.Take(addr, now)
+}
+
+func (o *ownPace) add(addr netip.Addr) {
+	o.mu.Lock()
+	o.own[addr] = true
+	o.mu.Unlock()
 }
 
 const (
@@ -84,32 +117,36 @@ const (
 
 // Mark plants nodes in the zone, announces them, waits until others name them
 // or Options.Wait is over, and confirms nodes of the network there. It returns
-// an error when the network can't be entered or a socket can't be opened.
-func (s *Sizer) Mark(ctx context.Context) error {
+// a sentence on what came of it, or an error when the network can't be entered
+// or a socket can't be opened.
+func (s *Sizer) Mark(ctx context.Context) (note string, err error) {
 	addrs, err := bindAddrs(s.cfg)
 	if err != nil {
-		return fmt.Errorf("mark nodes: %w", err)
+		return "", fmt.Errorf("mark nodes: %w", err)
 	}
 	if s.asker, err = openAsker(s.cfg, randomID(), true, addrs...); err != nil {
-		return fmt.Errorf("mark nodes: %w", err)
+		return "", fmt.Errorf("mark nodes: %w", err)
 	}
 	if s.pool, err = s.walker.entries(ctx); err != nil {
-		return fmt.Errorf("mark nodes: %w", err)
+		return "", fmt.Errorf("mark nodes: %w", err)
 	}
 	if err := s.plant(addrs); err != nil {
-		return fmt.Errorf("plant nodes: %w", err)
+		return "", fmt.Errorf("plant nodes: %w", err)
 	}
 	s.each(len(s.planted), func(i int) { s.announce(ctx, s.planted[i]) })
 	s.confirm(ctx)
 	s.await(ctx)
+	confirmed, named := len(s.marks), 0
 	for _, p := range s.planted {
 		m := observation.Mark{Network: Network().Name, PeerID: p.id.String(), Kind: observation.Planted, Named: p.seen != Peer{}}
 		if m.Named {
 			m.Address = p.seen.Addr()
+			named++
 		}
 		s.marks = append(s.marks, m)
 	}
-	return nil
+	return fmt.Sprintf("Walked zone %s only. Marked beforehand: %d of %d planted nodes that others name, %d nodes of the network confirmed alive.",
+		s.cfg.Zone, named, len(s.planted), confirmed), nil
 }
 
 // plant starts nodes at random places of the zone, on the local addresses of
@@ -131,6 +168,11 @@ func (s *Sizer) plant(addrs []netip.Addr) error {
 		if err != nil {
 			return err
 		}
+		for _, local := range a.local {
+			if local.IsValid() && !local.Addr().IsUnspecified() {
+				s.own.add(local.Addr())
+			}
+		}
 		s.planted, s.at[id] = append(s.planted, &plantedNode{asker: a, id: id}), true
 	}
 	return nil
@@ -145,7 +187,9 @@ func (s *Sizer) announce(ctx context.Context, p *plantedNode) {
 // ours tells the IDs of our own nodes, which are not counted.
 func (s *Sizer) ours(id *krpc.ID) bool { return s.at[*id] }
 
-// await asks the neighbourhood of each planted node until somebody names it.
+// await asks the neighbourhood of each planted node until somebody names it,
+// and it answers where it was named: a liar must not make somebody else's
+// address one of ours.
 func (s *Sizer) await(ctx context.Context) {
 	for end, pause := time.Now().Add(s.opt.Wait), s.cfg.MinTimeout; ; pause *= 2 {
 		var missing []*plantedNode
@@ -156,8 +200,9 @@ func (s *Sizer) await(ctx context.Context) {
 		}
 		s.each(len(missing), func(i int) {
 			p := missing[i]
-			if c, ok := s.look(ctx, p.id, replyNodes).named(p.id); ok {
+			if c, ok := s.look(ctx, p.id, replyNodes).named(p.id); ok && c.state == answered {
 				p.seen = c.peer
+				s.own.add(c.peer.Addr().Addr())
 			}
 		})
 		if len(missing) == 0 || time.Until(end) < pause || !sleep(ctx, pause) {

@@ -64,7 +64,7 @@ func crawlZcount01(ctx context.Context, tb testing.TB, n *swarm.Network, bits in
 	}
 	_ = loss
 	defer sizer.Close()
-	if err := sizer.Mark(ctx); err != nil {
+	if _, err := sizer.Mark(ctx); err != nil {
 		tb.Fatal(err)
 	}
 	sink := &zoneSink{found: map[string]bool{}, zone: zone}

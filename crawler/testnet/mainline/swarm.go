@@ -173,7 +173,7 @@ func (r *responder) answer(view *testnet.View, number int, packet []byte, from n
 		return false
 	}
 	r.queries.Add(1)
-	if r.options.Guests {
+	if r.options.Guests && from.Port() != r.plan.Size.Port+realPort { // real nodes are planned
 		r.guests.meet(number, m, from)
 	}
 	node := &r.plan.Nodes[number]
