@@ -35,6 +35,8 @@ var arrows = map[string][]string{
 	"analysis/reachability":    {"analysis", "analysis/operator"},
 	"analysis/clearcut":        {"analysis", "analysis/operator"},
 	"analysis/population":      {"analysis"},
+	"analysis/identity":        {"analysis", "analysis/operator"},
+	"analysis/survival":        {"analysis", "analysis/operator"},
 	"reports":                  {"analysis", "analysis/*", "reports/figure", "reports/page"},
 	"reports/figure":           {"analysis"},
 	"reports/page":             {"analysis", "reports/figure"},
