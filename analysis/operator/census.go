@@ -78,6 +78,35 @@ func Record(ctx context.Context, q analysis.Querier, r *Rules, network string, c
 	return c, nil
 }
 
+// caution is how many times its stated chance of error a verdict is allowed to
+// err in [Bound]. Plans with twice the planned number of peers that stand where
+// nobody would look for them stay inside.
+const caution = 2
+
+// Bound returns between which shares, of the weight of all groups, the peers of
+// one kind of operator lie: at least those that are judged so, at most those
+// and all undecided, each verdict allowed twice its stated chance of error.
+func Bound(groups []Group, kind Operator) (lower, upper float64) {
+	var all, sure, open float64
+	for _, g := range groups {
+		all += g.Weight
+		right := max(0, 1-caution*(1-g.Verdict.Probability))
+		switch g.Verdict.Operator {
+		case kind:
+			sure += right * g.Weight
+			open += (1 - right) * g.Weight
+		case Unknown:
+			open += g.Weight
+		default:
+			open += (1 - right) * g.Weight
+		}
+	}
+	if all == 0 {
+		return 0, 1
+	}
+	return sure / all, (sure + open) / all
+}
+
 // merge adds a group to the one with the same land and reasons.
 func merge(groups map[string]*Group, g Group) {
 	key := fmt.Sprintf("%s\x00%d\x00%s\x00%s\x00%s", g.Hosting, g.ASN, g.Organisation, g.Country, g.Verdict.Name)

@@ -35,7 +35,7 @@ func TestPersonas(t *testing.T) {
 			Community, Community, "", []string{"household-line"}},
 		{"home, nothing else known", Traits{Hosting: "residential"}, Community, Community, "", []string{"household-line"}},
 		{"mobile", Traits{Hosting: "mobile", Agent: "LT0200", Siblings: 1, Neighbourhood: 1}, Community, Community, "",
-			[]string{"mobile-line", "people's-torrent-client"}},
+			[]string{"mobile-line"}},
 		{"university", Traits{Hosting: "institutional", Agent: "kubo/0.39.0", Siblings: 12, Neighbourhood: 14, Organisation: "Example University"},
 			Institutional, Institutional, "", []string{"institution-land"}},
 		{"fleet", hetzner("fleet/1.2", 40, 44), Commercial, Commercial, "Example Cloud", []string{"fleet", "large-fleet", "rented-land"}},
