@@ -242,21 +242,25 @@ func (l *loop) neighbours(v *visit, m *krpc.Message) (found [families]summary) {
 // neighbour takes in one node. The family of its address counts, not the list
 // it came in.
 func (l *loop) neighbour(v *visit, n krpc.Node, found *[families]summary) {
-	f := familyOf(n.Addr.Addr())
+	p := NewPeer(n.ID, n.Addr)
+	f := p.family()
 	s := &found[f]
 	s.nodes++
 	s.shared = min(s.shared, sharedBits(&v.plan.target, &n.ID))
 	v.ipv6 = v.ipv6 || f == ipv6
-	p := NewPeer(n.ID, n.Addr)
+	spot, known := v.heard.find(&p)
+	if known {
+		return
+	}
 	addr := n.Addr.Addr()
 	switch {
 	case n.Addr.Port() == 0, addr.IsUnspecified(), addr.IsMulticast():
 		v.refused++
 	case l.mode != modeSeed && !l.cfg.Zone.Contains(&n.ID):
-	case p == v.peer, l.self.is(&n, &l.outside):
+	case p.is(&v.peer), l.self.is(&n, &l.outside):
 	case !l.cfg.Allow(n.Addr):
 		v.refused++
-	case v.heard.add(p):
+	case v.heard.put(spot, &p):
 		s.fresh++
 	}
 }

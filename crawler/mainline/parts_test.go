@@ -152,6 +152,36 @@ func TestHeard(t *testing.T) {
 	}
 }
 
+// TestPeerHash: every byte of a peer counts, and no two of many peers that
+// differ little meet.
+func TestPeerHash(t *testing.T) {
+	p := NewPeer(idOf(1), netip.MustParseAddrPort("[2001:db8::1]:1"))
+	sums := map[uint64]bool{p.hash(): true}
+	different := func(q Peer) {
+		if sum := q.hash(); sums[sum] || q.is(&p) {
+			t.Fatalf("%v meets another", q)
+		}
+		sums[q.hash()] = true
+	}
+	for i := range p.ID {
+		for x := 1; x < 256; x++ {
+			q := p
+			q.ID[i] ^= byte(x)
+			different(q)
+			if i < len(p.addr) {
+				q = p
+				q.addr[i] ^= byte(x)
+				different(q)
+			}
+		}
+	}
+	for port := 2; port < 1<<16; port++ {
+		q := p
+		q.port = uint16(port)
+		different(q)
+	}
+}
+
 // TestPeerIsSmall: a frontier holds millions of them.
 func TestPeerIsSmall(t *testing.T) {
 	if size := unsafe.Sizeof(Peer{}); size > 40 {

@@ -1,6 +1,9 @@
 package mainline
 
 import (
+	"encoding/binary"
+	"hash/maphash"
+	"math/bits"
 	"net/netip"
 
 	"canopy/crawler/mainline/krpc"
@@ -28,6 +31,34 @@ func (p Peer) Addr() netip.AddrPort {
 
 // String writes ID@address:port.
 func (p Peer) String() string { return p.ID.String() + "@" + p.Addr().String() }
+
+// is tells whether both are the same. Almost always the first bytes of the IDs
+// decide.
+func (p *Peer) is(q *Peer) bool {
+	return word(p.ID[:]) == word(q.ID[:]) && *p == *q
+}
+
+func word(b []byte) uint64 { return binary.NativeEndian.Uint64(b) }
+
+// hash mixes all of a peer with secrets of this process, so that nobody can
+// name peers whose hashes meet (Wang Yi, wyhash).
+func (p *Peer) hash() uint64 {
+	last := uint64(binary.NativeEndian.Uint32(p.ID[16:]))<<16 | uint64(p.port)
+	high, low := bits.Mul64(word(p.ID[:])^secrets[0], word(p.ID[8:])^secrets[1])
+	high2, low2 := bits.Mul64(last^secrets[2], word(p.addr[:])^secrets[3])
+	high, low = bits.Mul64(high^low^secrets[4], high2^low2^word(p.addr[8:]))
+	return high ^ low
+}
+
+var (
+	seed    = maphash.MakeSeed()
+	secrets = func() (s [5]uint64) {
+		for i := range s {
+			s[i] = maphash.Comparable(seed, i)
+		}
+		return s
+	}()
+)
 
 // family tells which sockets reach the peer.
 func (p Peer) family() family {

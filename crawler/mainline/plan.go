@@ -1,6 +1,7 @@
 package mainline
 
 import (
+	"encoding/binary"
 	"math/bits"
 
 	"canopy/crawler/mainline/krpc"
@@ -206,7 +207,10 @@ func farEnd(id krpc.ID, n int) krpc.ID {
 
 // sharedBits returns how many leading bits a and b have in common.
 func sharedBits(a, b *krpc.ID) int {
-	for i := range a {
+	if x := binary.BigEndian.Uint64(a[:]) ^ binary.BigEndian.Uint64(b[:]); x != 0 { // nearly always
+		return bits.LeadingZeros64(x)
+	}
+	for i := 8; i < len(a); i++ {
 		if x := a[i] ^ b[i]; x != 0 {
 			return 8*i + bits.LeadingZeros8(x)
 		}
