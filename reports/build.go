@@ -197,7 +197,10 @@ func (n *Network) read(ctx context.Context, q analysis.Querier, rules *operator.
 	if err != nil {
 		return err
 	}
-	return n.cameAndWent(presences)
+	if err := n.cameAndWent(presences); err != nil {
+		return err
+	}
+	return n.readClearcut(ctx, q, rules)
 }
 
 // readPeers reads and judges the peers that answered.
@@ -215,6 +218,9 @@ func (n *Network) readPeers(ctx context.Context, q analysis.Querier, rules *oper
 		}
 	}
 	if err := n.counted(all); err != nil {
+		return err
+	}
+	if err := n.readCounting(ctx, q, all); err != nil {
 		return err
 	}
 	announced, err := reachability.Agents(ctx, q, n.Name, n.Used, census.Totals)

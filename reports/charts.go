@@ -62,6 +62,7 @@ func (n *Network) figures() (map[string]figure.Figure, error) {
 	if n.Absent == "" {
 		draw("land", n.landFinding(), n.shareCaption("Length: hosting class; parts: who runs the peers, as far as the evidence decides."), n.landChart())
 		draw("operators", n.operatorFinding(), n.shareCaption("Bar: by the likeliest kind; band: bound, from the peers that the evidence decides to those and all undecided; whisker: intervals of both ends."), n.operatorChart())
+		draw("counting", n.countingFinding(n.countedClass()), n.countingCaption(), n.countingChart(n.countedClass()))
 		draw("clients", n.clientFinding(), n.shareCaption(""), shareBars(n.Clients, "no name given"))
 		if n.Organisations != nil {
 			draw("organisations", n.organisationFinding(), n.shareCaption("By the AS organisation of the address that answered."), shareBars(n.Organisations.Largest, ""))
@@ -80,6 +81,7 @@ func (n *Network) figures() (map[string]figure.Figure, error) {
 	if len(n.Outcomes) > 0 {
 		draw("outcomes", n.outcomeFinding(), n.outcomeCaption(), n.outcomeChart())
 	}
+	n.drawClearcut(draw)
 	return drawn, errors.Join(errs...)
 }
 

@@ -54,6 +54,7 @@ type Network struct {
 	Operators     *Concentration     `json:"operators,omitempty"`
 	Organisations *Concentration     `json:"organisations,omitempty"`
 	Countries     *Concentration     `json:"countries,omitempty"`
+	Counting      *Counting          `json:"counting,omitempty"`
 	Clients       []Share            `json:"clients"` // families, largest first
 	Agents        []Share            `json:"agents"`  // as announced, largest first
 	OtherAgents   *Share             `json:"other_agents,omitempty"`
@@ -63,6 +64,7 @@ type Network struct {
 	Tables   []reachability.Tables `json:"tables_read"`
 	Facts    []reachability.Source `json:"fact_sources"`
 	Sessions *Sessions             `json:"sessions,omitempty"`
+	Clearcut *Clearcut             `json:"clearcut,omitempty"`
 	Warnings []string              `json:"warnings"`
 }
 

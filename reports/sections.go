@@ -21,9 +21,9 @@ func (n *Network) section(figures map[string]figure.Figure) page.Section {
 	if n.Absent != "" {
 		s.Blocks = append(s.Blocks, page.Block{Notice: n.Absent})
 	} else {
-		s.Sections = append(s.Sections, v.land(), v.operators(), v.trend(), v.holders(), v.clients())
+		s.Sections = append(s.Sections, v.land(), v.operators(), v.counting(), v.trend(), v.holders(), v.clients())
 	}
-	s.Sections = append(s.Sections, v.reachability(), v.sessions(), v.measured())
+	s.Sections = append(s.Sections, v.reachability(), v.sessions(), v.clearcut(), v.measured())
 	return s
 }
 

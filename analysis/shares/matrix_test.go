@@ -60,6 +60,22 @@ func TestMatrixByHand(t *testing.T) {
 	}
 }
 
+// Organisation A has peers of one class, B of two, and the last peer of nobody known.
+func TestMatrixOfGroups(t *testing.T) {
+	groups := Counted([][]int{{2, 2}, {1, 0}, {1, 1}, {4, 4}})
+	organisation := []string{"A", "B", "B", ""}
+	cells, err := ByGroups(groups, classes, func(i int) int { return []int{0, 0, 1, 2}[i] }, func(i int) string { return organisation[i] })
+	must(t, err)
+	if len(cells) != 4 {
+		t.Fatalf("%d cells", len(cells))
+	}
+	near(t, "mean per peer", cells[0].Share("residential").Value, (3.0/8+2.0/7)/2, 1e-12)
+	near(t, "union per peer", cells[1].Share("residential").Value, 3.0/8, 1e-12)
+	near(t, "mean per organisation", cells[2].Share("residential").Value, 1.0/2, 1e-12)
+	near(t, "mean per organisation, mixed", cells[2].Share(Mixed).Value, 1.0/4, 1e-12)
+	near(t, "union per organisation, mixed", cells[3].Share(Mixed).Value, 1.0/2, 1e-12)
+}
+
 // The record's own count equals one made visit by visit.
 func TestMatrixFromTheRecord(t *testing.T) {
 	dir := t.TempDir()

@@ -1,0 +1,145 @@
+package reports
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"canopy/analysis"
+	"canopy/analysis/shares"
+	"canopy/reports/figure"
+	"canopy/reports/page"
+)
+
+// Counting is every share in every way of counting it.
+type Counting struct {
+	Hosting  []shares.Cell `json:"hosting"`
+	Operator []shares.Cell `json:"operator"` // as far as the evidence decides, of reachable peers
+}
+
+// readCounting counts hosting classes in every cell; all are the groups of
+// reachable peers.
+func (n *Network) readCounting(ctx context.Context, q analysis.Querier, all []peers) error {
+	visits := 0
+	for _, c := range n.used() {
+		visits += c.Discovered
+	}
+	n.Counting = &Counting{}
+	var err error
+	if n.Counting.Hosting, err = shares.ByHosting(ctx, q, n.Name, n.Used, hostingOrder, visits); err != nil {
+		return err
+	}
+	kinds := append(slices.Clone(operatorKinds), unknown)
+	groups := make([]shares.Group, len(all))
+	for i, p := range all {
+		groups[i] = p.Group
+	}
+	n.Counting.Operator, err = shares.ByGroups(groups, kinds,
+		func(i int) int { return slices.Index(kinds, all[i].Operator) }, func(i int) string { return all[i].Organisation })
+	return err
+}
+
+// headlineCell is the cell that headlines are in.
+func headlineCell(c shares.Cell) bool {
+	return c.Over == shares.Mean && c.Per == "peer" && c.Of == shares.Reachable
+}
+
+// countedClass is the class that the headline names, where it is one that the
+// matrix tells apart.
+func (n *Network) countedClass() string {
+	if class := largestOf(n.Hosting).Class; slices.Contains(hostingOrder, class) {
+		return class
+	}
+	return unknown
+}
+
+// countingFinding says how far the choice moves the share of a class.
+func (n *Network) countingFinding(class string) string {
+	low, high, _ := shares.Range(n.Counting.Hosting, class)
+	from, to := inCell(low, class), inCell(high, class)
+	phrase := landPhrase(class)
+	if class == unknown {
+		phrase = "stand on land that no address data names"
+	}
+	if from.Value == to.Value {
+		return "However it is counted, " + percent(to) + " " + phrase
+	}
+	return "From " + percent(from) + " to " + percent(to) + " " + phrase + ": the same crawls, counted in other ways"
+}
+
+// inCell is the share of a class in a cell, zero where nothing is in it.
+func inCell(c shares.Cell, class string) analysis.Estimate {
+	if e := c.Share(class); e != nil {
+		return *e
+	}
+	upper := 1.0
+	if len(c.Classes) > 0 {
+		_, upper = shares.Wilson(0, float64(c.Units))
+	}
+	return analysis.Estimate{Upper: upper, Level: 0.95, N: c.Units, Unit: c.Name(), Method: shares.MatrixMethod}
+}
+
+func (n *Network) countingCaption() string {
+	return fmt.Sprintf("Unit: share of what each row counts, in %s, %s; the table beside it gives the number of units. A unit with several classes is mixed. "+
+		"Interval: 95\u00a0%%, Wilson, for means on the effective sample size.", plural(len(n.Used), "crawl"), dates(n.period()))
+}
+
+func (n *Network) countingChart(class string) figure.Bars {
+	b := figure.Bars{
+		Axis: "share of class " + landLabel(class), Format: figure.Percent, Whisk: interval,
+		Keys: []figure.Key{{Name: "cell of the headline", Look: figure.Green}, {Name: "other cells", Look: figure.Neutral}},
+	}
+	for _, c := range n.Counting.Hosting {
+		row := bar(cellLabel(c), inCell(c, class))
+		row.Parts = []float64{0, row.Parts[0]}
+		if headlineCell(c) {
+			slices.Reverse(row.Parts)
+		}
+		b.Rows = append(b.Rows, row)
+	}
+	return b
+}
+
+// cellLabel names a cell in few words.
+func cellLabel(c shares.Cell) string {
+	over := "mean"
+	if c.Over == shares.Union {
+		over = "union"
+	}
+	return sentence(c.Per) + ", " + c.Of + ", " + over
+}
+
+func (v view) counting() page.Section {
+	class := v.countedClass()
+	return v.part("counting", "How far the choice moves the answer",
+		text("A share depends on what is counted. Mean: the share within each crawl, averaged. Union: everything seen in the period, once. Discovered: named by somebody, "+
+			"with the address last tried; reachable: answered. A unit that shows several classes counts once, as mixed. The headline is in the cell “%s”.", Cell),
+		v.figure("counting"),
+		cellTable("Land: "+landLabel(class)+" and the other classes, in every way of counting, with 95\u00a0% intervals.", v.Counting.Hosting, append(slices.Clone(hostingOrder), shares.Mixed), landLabel),
+		cellTable("Who runs it, as far as the evidence decides, with 95\u00a0% intervals. A peer that does not answer says nothing of who runs it, so only those that answered are judged; "+
+			"an organisation that holds peers of several kinds is mixed.", v.Counting.Operator, append(append(slices.Clone(operatorKinds), unknown), shares.Mixed), operatorLabel))
+}
+
+// cellTable has a row for each cell and a column for each class in any.
+func cellTable(caption string, cells []shares.Cell, order []string, label func(string) string) []page.Block {
+	head := []string{"Counted", "units"}
+	var shown []string
+	for _, class := range order {
+		if slices.ContainsFunc(cells, func(c shares.Cell) bool { e := c.Share(class); return e != nil && e.Value > 0 }) {
+			shown, head = append(shown, class), append(head, label(class))
+		}
+	}
+	var rows [][]string
+	for _, c := range cells {
+		row := []string{cellLabel(c), count(c.Units)}
+		for _, class := range shown {
+			if e := c.Share(class); e != nil && e.Value > 0 {
+				row = append(row, percentInterval(*e))
+			} else {
+				row = append(row, "–")
+			}
+		}
+		rows = append(rows, row)
+	}
+	return table(caption, head, rows)
+}
