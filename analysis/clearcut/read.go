@@ -61,6 +61,10 @@ func (c Crawl) Warnings() []string {
 	return list
 }
 
+// ErrNetwork is returned when a crawl's settings do not describe a network in
+// which lookups are known.
+var ErrNetwork = errors.New("no network to simulate")
+
 // ErrNoTables is returned when no crawl with routing tables fits.
 var ErrNoTables = errors.New("run `canopy crawl NETWORK --edges` first: a clear-cut needs routing tables")
 
@@ -68,35 +72,56 @@ var ErrNoTables = errors.New("run `canopy crawl NETWORK --edges` first: a clear-
 // latest whole one. network may be empty if all crawls with tables are of one.
 // It returns an error that wraps [ErrNoTables] if there is none.
 func Find(ctx context.Context, q analysis.Querier, network, crawl string) (Crawl, error) {
-	rows, err := q.QueryContext(ctx, `
-SELECT network, toString(crawl_id), scope, zone, state, toUnixTimestamp64Milli(started_at), settings, (network, crawl_id) IN (SELECT network, crawl_id FROM edges) AS tables
-FROM crawls
-WHERE (@network = '' OR network = @network) AND (@crawl = '' OR toString(crawl_id) = lower(@crawl))
-ORDER BY started_at DESC, crawl_id DESC`, sql.Named("network", network), sql.Named("crawl", crawl))
+	crawl = strings.ToLower(crawl)
+	fit, seen, err := crawls(ctx, q, network, crawl)
 	if err != nil {
 		return Crawl{}, fmt.Errorf("find crawl: %w", err)
 	}
+	return choose(fit, seen, network, crawl)
+}
+
+// Latest finds the latest whole crawl with routing tables among those of one
+// network with the given IDs. It returns an error that wraps [ErrNoTables] if
+// there is none.
+func Latest(ctx context.Context, q analysis.Querier, network string, ids []string) (Crawl, error) {
+	fit, _, err := crawls(ctx, q, network, strings.Join(ids, ","))
+	if err != nil {
+		return Crawl{}, fmt.Errorf("find crawl: %w", err)
+	}
+	fit = slices.DeleteFunc(fit, func(c Crawl) bool { return !c.Whole() })
+	if len(fit) == 0 || len(ids) == 0 {
+		return Crawl{}, fmt.Errorf("find crawl: of %s none is whole and kept routing tables: %w", plural(len(ids), "crawl"), ErrNoTables)
+	}
+	return fit[0], nil
+}
+
+// crawls reads those that kept routing tables, the latest first, and how many
+// there are in all: with the given IDs, or the whole ones.
+func crawls(ctx context.Context, q analysis.Querier, network, ids string) (fit []Crawl, seen int, err error) {
+	rows, err := q.QueryContext(ctx, `
+SELECT network, toString(crawl_id), scope, zone, state, toUnixTimestamp64Milli(started_at), settings, (network, crawl_id) IN (SELECT network, crawl_id FROM edges) AS tables
+FROM crawls
+WHERE (@network = '' OR network = @network) AND (@crawls = '' OR has(splitByChar(',', @crawls), toString(crawl_id)))
+ORDER BY started_at DESC, crawl_id DESC`, sql.Named("network", network), sql.Named("crawls", ids))
+	if err != nil {
+		return nil, 0, err
+	}
 	defer func() { _ = rows.Close() }()
-	var fit []Crawl
-	seen := 0
 	for rows.Next() {
 		var c Crawl
 		var started int64
 		var settings string
 		var tables uint8
 		if err := rows.Scan(&c.Network.Name, &c.ID, &c.Scope, &c.Zone, &c.State, &started, &settings, &tables); err != nil {
-			return Crawl{}, fmt.Errorf("find crawl: %w", err)
+			return nil, 0, err
 		}
 		seen++
-		if c.StartedAt = time.UnixMilli(started).UTC(); tables == 1 && (crawl != "" || c.Whole()) {
+		if c.StartedAt = time.UnixMilli(started).UTC(); tables == 1 && (ids != "" || c.Whole()) {
 			c.describe(settings)
 			fit = append(fit, c)
 		}
 	}
-	if err := rows.Err(); err != nil {
-		return Crawl{}, fmt.Errorf("find crawl: %w", err)
-	}
-	return choose(fit, seen, network, crawl)
+	return fit, seen, rows.Err()
 }
 
 // describe takes what the settings tell. What is missing is missed by who
@@ -179,7 +204,10 @@ type loader struct {
 func (l *loader) peers(ctx context.Context, q analysis.Querier) error {
 	derive, err := l.crawl.Network.keyOf()
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrNetwork, err)
+	}
+	if err := l.crawl.Network.check(); err != nil {
+		return fmt.Errorf("%w: %w", ErrNetwork, err)
 	}
 	rows, err := q.QueryContext(ctx, `
 SELECT number, peer_id, outcome = 'answered', toString(address), port, if(length(@bootstrap) > 0, addresses, []), agent, protocols, asn, organisation, country, hosting
@@ -281,6 +309,7 @@ func (l *loader) table(peer int) []uint32 { return l.entries[l.first[peer]:l.las
 
 // entryPoints finds the peers at the addresses that the crawl entered by: the
 // endpoint of a peer, one of its addresses, or an address that ends in its ID.
+// Several addresses of one peer are one entry point.
 func (l *loader) entryPoints() []EntryPoint {
 	var points []EntryPoint
 	for _, address := range l.crawl.bootstrap {
@@ -290,7 +319,9 @@ func (l *loader) entryPoints() []EntryPoint {
 				e.Peers = append(e.Peers, i)
 			}
 		}
-		points = append(points, e)
+		if !slices.ContainsFunc(points, func(p EntryPoint) bool { return len(e.Peers) > 0 && slices.Equal(p.Peers, e.Peers) }) {
+			points = append(points, e)
+		}
 	}
 	return points
 }
