@@ -38,6 +38,9 @@ type Config struct {
 	// IPv6 /64, whatever the ports and IDs: what comes on top is not contacted.
 	// Default 1024.
 	MaxPerAddress int
+	// MaxPerBlock is the same for an IPv4 /24 or an IPv6 /56: whoever owns one
+	// can answer at each of its addresses. Default 16384.
+	MaxPerBlock int
 
 	Slots      int           // visits under way at once on each socket; default 4096, at most 65536
 	MinTimeout time.Duration // bounds of the adaptive time-out, default 1 s and 5 s
@@ -64,6 +67,10 @@ func (c Config) withDefaults() Config {
 		c.MaxPerAddress = 1024
 	}
 	c.MaxPerAddress = min(c.MaxPerAddress, math.MaxUint16)
+	if c.MaxPerBlock <= 0 {
+		c.MaxPerBlock = 16384
+	}
+	c.MaxPerBlock = min(c.MaxPerBlock, math.MaxUint16)
 	if c.MinTimeout <= 0 {
 		c.MinTimeout = time.Second
 	}

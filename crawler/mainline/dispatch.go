@@ -77,7 +77,7 @@ func (d *dispatcher) take(ctx context.Context, batch []Peer) bool {
 		case p.port == 0 || !d.cfg.Allow(p.Addr()):
 			refused = append(refused, notContacted(p, "address may not be contacted"))
 		case !d.seen.admits(p):
-			refused = append(refused, notContacted(p, fmt.Sprintf("more than %d visits to this address", d.cfg.MaxPerAddress)))
+			refused = append(refused, notContacted(p, fmt.Sprintf("more than %d visits to this address, or %d to its block", d.cfg.MaxPerAddress, d.cfg.MaxPerBlock)))
 		default:
 			d.queue[f] = append(d.queue[f], p)
 		}

@@ -10,8 +10,9 @@ import (
 // pace protects that address, and what follows protects the walk: only a few
 // visits to one address hold slots at the same time, the others are parked,
 // the longer the more there are, and after Config.MaxPerAddress no more are
-// taken at all. In IPv6 a /64 counts as one address, since whoever has one
-// address has them all. Addresses are counted by their hash in tables of fixed
+// taken at all, nor after Config.MaxPerBlock to one /24. In IPv6 a /64 counts as
+// one address, since whoever has one address has them all, and a /56 as a
+// block. Addresses are counted by their hash in tables of fixed
 // size; when two share a cell, both merely wait a little longer.
 
 const (
@@ -30,6 +31,15 @@ func cell(p Peer, n int) int {
 	count := p.addr[:]
 	if p.family() == ipv6 {
 		count = count[:8]
+	}
+	return int(maphash.Bytes(seed, count)) & (n - 1)
+}
+
+// blockCell is where the block of an address is counted.
+func blockCell(p Peer, n int) int {
+	count := p.addr[:15]
+	if p.family() == ipv6 {
+		count = count[:7]
 	}
 	return int(maphash.Bytes(seed, count)) & (n - 1)
 }
@@ -104,21 +114,23 @@ func (l *loop) target() (Peer, bool) {
 	return p, true
 }
 
-// census counts visits by address over one walk.
+// census counts visits by address and by block over one walk.
 type census struct {
-	cells []uint16
-	most  int
+	addresses, blocks    []uint16
+	perAddress, perBlock int
 }
 
-func newCensus(most int) *census { return &census{make([]uint16, visitCells), most} }
+func newCensus(cfg *Config) *census {
+	return &census{make([]uint16, visitCells), make([]uint16, visitCells), cfg.MaxPerAddress, cfg.MaxPerBlock}
+}
 
-// admits counts one more visit to p's address, and tells whether it is within
-// bounds.
+// admits counts one more visit to p, and tells whether it is within bounds.
 func (c *census) admits(p Peer) bool {
-	n := &c.cells[cell(p, visitCells)]
-	if int(*n) >= c.most {
+	address, block := &c.addresses[cell(p, visitCells)], &c.blocks[blockCell(p, visitCells)]
+	if int(*address) >= c.perAddress || int(*block) >= c.perBlock {
 		return false
 	}
-	*n++
+	*address++
+	*block++
 	return true
 }

@@ -87,7 +87,7 @@ func (w *Walker) walk(ctx context.Context, m mode, targets <-chan []Peer, result
 			}
 		})
 	}
-	d := dispatcher{cfg: &w.cfg, feeds: feeds, seen: newCensus(w.cfg.MaxPerAddress), results: results}
+	d := dispatcher{cfg: &w.cfg, feeds: feeds, seen: newCensus(&w.cfg), results: results}
 	d.run(ctx, targets)
 	wg.Wait()
 	if broken := (*socketError)(nil); errors.As(context.Cause(ctx), &broken) {

@@ -218,9 +218,10 @@ func TestOwnAddressIsVoted(t *testing.T) {
 	}
 }
 
-// TestCensus: an IPv4 address and an IPv6 /64 are one each.
+// TestCensus: an IPv4 address and an IPv6 /64 are one each, and so are a /24 and
+// a /56.
 func TestCensus(t *testing.T) {
-	c := newCensus(3)
+	c := newCensus(&Config{MaxPerAddress: 3, MaxPerBlock: 5})
 	at := func(i int, addr string) Peer { return NewPeer(idOf(i), netip.MustParseAddrPort(addr)) }
 	for i, p := range []struct {
 		addr string
@@ -229,6 +230,8 @@ func TestCensus(t *testing.T) {
 		{"192.0.2.1:1", true}, {"192.0.2.1:2", true}, {"192.0.2.1:3", true}, {"192.0.2.1:4", false}, {"192.0.2.2:1", true},
 		{"[2001:db8::1]:1", true}, {"[2001:db8::2]:1", true}, {"[2001:db8::3]:1", true}, {"[2001:db8::4]:1", false},
 		{"[2001:db8:0:1::1]:1", true},
+		{"192.0.2.3:1", true}, {"192.0.2.4:1", false}, {"192.0.3.4:1", true},
+		{"[2001:db8:0:2::1]:1", true}, {"[2001:db8:0:3::1]:1", false}, {"[2001:db8:0:100::1]:1", true},
 	} {
 		if got := c.admits(at(i, p.addr)); got != p.want {
 			t.Errorf("%s: %v", p.addr, got)

@@ -2,6 +2,7 @@ package mainline_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -121,6 +122,45 @@ func TestRefused(t *testing.T) {
 	r := one(t, newWalker(t, local()), gone)
 	if r.Visit.Outcome != observation.Refused || r.Visit.Queries != 1 {
 		t.Errorf("%+v", r.Visit)
+	}
+}
+
+// TestTrap: a hostile network that never ends, beside an honest one. Either
+// bound, visits to one /24 or peers in all, ends the walk, and the honest nodes
+// are found before it.
+func TestTrap(t *testing.T) {
+	network := startNetwork(t, testnet.Size{Nodes: 300}, swarm.Options{})
+	for _, c := range []struct {
+		prefix   string
+		perBlock int // visits
+		most     int // peers
+		state    observation.State
+	}{
+		{"127.240.0.0/20", 40, 1 << 20, observation.Complete}, // 16 blocks of 256
+		{"127.240.0.0/12", 1 << 14, 20_000, observation.Degraded},
+	} {
+		trap, err := swarm.StartTrap(t.Context(), netip.MustParsePrefix(c.prefix))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := local(append(network.Bootstrap(), trap.Bootstrap())...)
+		cfg.ReadTables, cfg.MaxPerBlock = false, c.perBlock
+		seen := visits{}
+		crawl, err := crawler.Run(t.Context(), newWalker(t, cfg), seen, crawler.Options{Scope: observation.ScopeLocal, MaxPeers: c.most})
+		if err := errors.Join(err, trap.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if crawl.State != c.state || crawl.Discovered > uint64(c.most) || len(seen) != int(crawl.Discovered) {
+			t.Errorf("%s: %+v, %d visits", c.prefix, crawl, len(seen))
+		}
+		if blocks := uint64(16); c.prefix == "127.240.0.0/20" && trap.Queries() > 3*blocks*uint64(c.perBlock) {
+			t.Errorf("%d queries went to %d blocks", trap.Queries(), blocks)
+		}
+		for _, number := range network.Plan().At(0).Alive() {
+			if v := seen[network.Plan().Nodes[number].Address]; v.Outcome != observation.Answered {
+				t.Errorf("%s: honest node %d: %+v", c.prefix, number, v)
+			}
+		}
 	}
 }
 
