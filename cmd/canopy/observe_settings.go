@@ -129,6 +129,9 @@ func (o *observeOptions) check() error {
 	if len(o.sections) == 0 {
 		return usagef("observe: networks names none")
 	}
+	if err := o.watch.check(); err != nil {
+		return err
+	}
 	for _, s := range o.sections {
 		if err := (&schedule.Timetable{Every: s.every, Jitter: s.jitter}).Check(); err != nil {
 			return usagef("observe %s: every %s, jitter %s: %w", s.name, s.every, s.jitter, err)
@@ -138,6 +141,18 @@ func (o *observeOptions) check() error {
 		}
 		s.crawl.pace.Global.PerSecond = s.crawl.rate
 		s.crawl.vantage, s.crawl.contact, s.crawl.optOut = o.vantage, o.contact, o.optOut
+	}
+	return nil
+}
+
+func (w watchOptions) check() error {
+	switch {
+	case w.longest < 3*w.shortest:
+		return usagef("observe: watch-longest %s must be at least three times watch-shortest %s, for waits to be random", w.longest, w.shortest)
+	case w.share <= 0 || w.share > 1:
+		return usagef("observe: watch-share %g must be above 0 and at most 1", w.share)
+	case w.peers < 1 || w.rate <= 0:
+		return usagef("observe: watch-peers and watch-rate must be above 0")
 	}
 	return nil
 }
