@@ -155,8 +155,7 @@ func TestRecordJudgesAPlannedNetwork(t *testing.T) {
 	want := []judged{
 		{"hosting", "Example Cloud", Commercial, "Example Cloud", 30, []int{30, 30}, 30 * a, 30 * a * a},
 		{"hosting", "Example Cloud", Commercial, "Example Cloud", 3, []int{3, 3}, 3 * a, 3 * a * a},
-		{"residential", "Example Telecom", Community, "", 6, []int{6, 4}, 4*a + 2/n0, 4*a*a + 2/n0/n0},
-		{"residential", "Example Telecom", Community, "", 1, []int{1, 1}, a, a * a},
+		{"residential", "Example Telecom", Community, "", 7, []int{7, 5}, 5*a + 2/n0, 5*a*a + 2/n0/n0},
 		{"hosting", "Example Cloud", Community, "", 1, []int{1, 1}, a, a * a},
 		{"institutional", "Internet Archive", Institutional, "Internet Archive", 1, []int{1, 1}, a, a * a},
 		{"anonymiser", "Exits", Unknown, "", 1, []int{1, 1}, a, a * a},

@@ -76,3 +76,31 @@ func TestSightingsAgreeWithTheCensus(t *testing.T) {
 		t.Errorf("nobody: %+v, %v", none, err)
 	}
 }
+
+// TestMarksMakeTheShareOfVentureBackedCompaniesAQuery counts the weight of the
+// groups whose entry bears all four marks.
+func TestMarksMakeTheShareOfVentureBackedCompaniesAQuery(t *testing.T) {
+	r := Default()
+	if n := len(r.Registry()); n < 60 {
+		t.Errorf("%d entries", n)
+	}
+	for id, want := range map[string]Marks{
+		"protocol-labs":    {Company: true, Core: true, Venture: true, Recent: true},
+		"rainberry":        {Company: true, Core: true, Venture: true},
+		"cloudflare":       {Company: true},
+		"internet-archive": {},
+		"tribler":          {Core: true},
+	} {
+		entry, ok := r.Entry(id)
+		if got := r.Marks(entry); !ok || got != want {
+			t.Errorf("%s: %+v, want %+v", id, got, want)
+		}
+	}
+	v := r.Judge(Traits{Hosting: "hosting", Agent: "hydra-booster/0.7.4"})
+	if entry, ok := r.Entry(v.Entry); !ok || entry.ID != "hydra-boosters" || !r.Marks(entry).Venture {
+		t.Errorf("a judged peer leads to %+v of %+v", entry, v)
+	}
+	if _, ok := r.Entry("nobody"); ok {
+		t.Error("found an entry that is not there")
+	}
+}

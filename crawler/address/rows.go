@@ -85,12 +85,13 @@ func (b *builder) layer(rank int) *layer {
 	return l
 }
 
-// merge makes one layer of those of a rank, so that a look-up asks one. Of equal
+// merge makes one layer of those of published blocks, and one of those of
+// anonymisers, so that a look-up asks one of each. Of equal
 // blocks the one of the first layer remains.
 func merge(layers []*layer) (out []*layer) {
 	for _, l := range layers {
 		last := len(out) - 1
-		if l.rank != rankPublished || last < 0 || out[last].rank != l.rank {
+		if l.rank != rankPublished && l.rank != rankExits || last < 0 || out[last].rank != l.rank {
 			out = append(out, l)
 			continue
 		}

@@ -244,7 +244,7 @@ func blocks(owner string) func(*rows, []byte) error {
 
 // geofeed reads a self-published feed of blocks and places (RFC 8805), with or
 // without a header.
-func geofeed(owner string) func(*rows, []byte) error {
+func geofeed(what string, hosting observation.Hosting) func(*rows, []byte) error {
 	return func(r *rows, raw []byte) error {
 		first := true
 		return eachLine(raw, func(line string) error {
@@ -261,7 +261,7 @@ func geofeed(owner string) func(*rows, []byte) error {
 			if len(country) != 2 {
 				country = ""
 			}
-			return r.block(fields[0], observation.HostingHosting, country, owner)
+			return r.block(fields[0], hosting, country, what)
 		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"canopy/crawler/address"
+	"canopy/crawler/observation"
 )
 
 // Source is one data set that can be fetched. All of its files are needed.
@@ -57,15 +58,22 @@ func Sources() []Source {
 		published("azure", "Microsoft Azure", 1000, parseAzure,
 			File{Name: "ServiceTags_Public.json", URL: "https://www.microsoft.com/en-us/download/details.aspx?id=56519", link: azureLink}),
 		published("oracle", "Oracle Cloud", 50, parseOracle, File{Name: "public_ip_ranges.json", URL: "https://docs.oracle.com/en-us/iaas/tools/public_ip_ranges.json"}),
-		published("digitalocean", "DigitalOcean", 100, geofeed("DigitalOcean"), File{Name: "google.csv", URL: "https://www.digitalocean.com/geo/google.csv"}),
-		published("linode", "Linode (Akamai)", 100, geofeed("Linode"), File{Name: "geofeed.csv", URL: "https://geoip.linode.com/"}),
-		published("vultr", "Vultr", 50, geofeed("Vultr"), File{Name: "geofeed.csv", URL: "https://geofeed.constant.com/?csv"}),
+		published("digitalocean", "DigitalOcean", 100, geofeed("DigitalOcean", observation.HostingHosting), File{Name: "google.csv", URL: "https://www.digitalocean.com/geo/google.csv"}),
+		published("linode", "Linode (Akamai)", 100, geofeed("Linode", observation.HostingHosting), File{Name: "geofeed.csv", URL: "https://geoip.linode.com/"}),
+		published("vultr", "Vultr", 50, geofeed("Vultr", observation.HostingHosting), File{Name: "geofeed.csv", URL: "https://geofeed.constant.com/?csv"}),
 		published("cloudflare", "Cloudflare", 5, blocks("Cloudflare"),
 			File{Name: "ips-v4", URL: "https://www.cloudflare.com/ips-v4"}, File{Name: "ips-v6", URL: "https://www.cloudflare.com/ips-v6"}),
 		published("fastly", "Fastly", 5, parseFastly, File{Name: "public-ip-list.json", URL: "https://api.fastly.com/public-ip-list"}),
 		{
 			Name: "tor", Title: "exits of the Tor network", Kind: address.KindExits, Licence: noLicence, Credit: "Tor exits by the Tor Project (https://check.torproject.org)",
 			Files: []File{{Name: "torbulkexitlist", URL: "https://check.torproject.org/torbulkexitlist"}}, Min: 300, parse: parseTor,
+		},
+		{
+			Name: "apple-relay", Title: "egress of Apple's private relay", Kind: address.KindExits, Licence: noLicence,
+			Credit: "Egress ranges published by Apple (https://mask-api.icloud.com/egress-ip-ranges.csv)",
+			Files:  []File{{Name: "egress-ip-ranges.csv", URL: "https://mask-api.icloud.com/egress-ip-ranges.csv"}}, Min: 1000,
+			parse: geofeed("egress of Apple's private relay", observation.HostingAnonymiser),
+			Note:  "The country is that of the person behind the relay, not that of the machine.",
 		},
 		registries(),
 	}
