@@ -3,7 +3,7 @@ GO      ?= go
 NPM     ?= npm
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LINT     = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-FLAGS    = -trimpath -ldflags '-X main.version=$(VERSION)'
+FLAGS    = -ldflags '-X main.version=$(VERSION)'
 # Tests of several packages share two cores: the swarms among them are easily starved.
 TEST     = $(GO) test -timeout 10m -p 2
 
