@@ -59,6 +59,9 @@ type Result struct {
 	Answered  []int     `json:"answered"`  // visits that answered, those included
 	Strangers []int     `json:"strangers"` // visits answered under another ID than asked for: never counted as reachable
 	Crowds    []Crowd   `json:"crowds"`    // places that more IDs share than chance allows, deepest first
+
+	query string // names the IDs that are set aside
+	args  []any
 }
 
 // Crowd is a prefix of the key space that more IDs share than chance allows.
@@ -71,22 +74,23 @@ type Crowd struct {
 // SetAside finds who answered in the given whole crawls of one network and is
 // no sign of one peer. What q reads of them must not be filtered already.
 func (l Limits) SetAside(ctx context.Context, q analysis.Querier, network string, crawls []string) (*Result, error) {
-	r := &Result{Limits: l}
+	none := func() []int { return make([]int, len(crawls)) }
+	r := &Result{Limits: l, Answered: none(), Strangers: none(), SetAside: none()}
 	for _, reason := range Reasons() {
-		r.Findings = append(r.Findings, Finding{Reason: reason, Counts: make([]int, len(crawls))})
+		r.Findings = append(r.Findings, Finding{Reason: reason, Counts: none()})
 	}
 	if len(crawls) == 0 {
 		return r, nil
 	}
-	query, args, crowds, err := l.Query(ctx, q, network, crawls)
-	if err != nil {
-		return nil, err
+	var err error
+	if r.Crowds, err = l.crowds(ctx, q, network, crawls); err != nil {
+		return nil, fmt.Errorf("find crowded places of the key space: %w", err)
 	}
-	r.Crowds = crowds
+	r.query, r.args = l.aside(r.Crowds, network, crawls)
 	if err := r.totals(ctx, q, network, crawls); err != nil {
 		return nil, fmt.Errorf("count peers: %w", err)
 	}
-	if err := r.count(ctx, q, query, args); err != nil {
+	if err := r.count(ctx, q, network, crawls); err != nil {
 		return nil, fmt.Errorf("count peers that are set aside: %w", err)
 	}
 	return r, nil
@@ -94,7 +98,6 @@ func (l Limits) SetAside(ctx context.Context, q analysis.Querier, network string
 
 // totals counts visits that answered, as whom they were asked for and not.
 func (r *Result) totals(ctx context.Context, q analysis.Querier, network string, crawls []string) error {
-	r.Answered, r.Strangers, r.SetAside = make([]int, len(crawls)), make([]int, len(crawls)), make([]int, len(crawls))
 	rows, err := q.QueryContext(ctx, `
 SELECT indexOf(@crawls, toString(crawl_id)), countIf(outcome = 'answered'), countIf(outcome = 'wrong_identity')
 FROM visits WHERE network = @network AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls))) GROUP BY 1`,
@@ -114,15 +117,15 @@ FROM visits WHERE network = @network AND crawl_id IN (SELECT toUUID(arrayJoin(@c
 }
 
 // count fills in the findings from the query of who is set aside.
-func (r *Result) count(ctx context.Context, q analysis.Querier, query string, args []any) error {
+func (r *Result) count(ctx context.Context, q analysis.Querier, network string, crawls []string) error {
 	rows, err := q.QueryContext(ctx, `
 SELECT reason, uniqExact(peer_id), sumForEach(arrayMap(t -> toUInt64(t = crawl), range(1, toUInt64(length(@crawls)) + 1)))
 FROM (
     SELECT peer_id, indexOf(@crawls, toString(crawl_id)) AS crawl FROM visits
     WHERE network = @network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls)))
 ) AS seen
-INNER JOIN (`+query+`) AS aside USING (peer_id)
-GROUP BY reason`, args...)
+INNER JOIN (`+r.query+`) AS aside USING (peer_id)
+GROUP BY reason`, append(slices.Clone(r.args), sql.Named("network", network), sql.Named("crawls", crawls))...)
 	if err != nil {
 		return err
 	}
@@ -155,7 +158,7 @@ const answeredSQL = `
 SELECT crawl_id, peer_id, address, port, ` + placeSQL + ` AS place,
        if(has(protocols, 'bep42=valid'), concat(toString(address), ' ', toString(bitShiftRight(place, 43))), peer_id) AS unit
 FROM visits
-WHERE network = @network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls)))`
+WHERE network = @aside_network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@aside_crawls)))`
 
 // asideSQL names who is set aside, and why, by the number of the reason. %s is
 // one condition for each depth at which there are crowds.
@@ -172,23 +175,34 @@ SELECT peer_id, toUInt8(min(why)) AS reason FROM (
     SELECT peer_id, 4 FROM answered WHERE %s
 ) GROUP BY peer_id`
 
-// Query returns a query, with its arguments, of the IDs that are set aside: two
-// columns, peer_id and the number of the reason, counted from 1. It names the
-// parameters network and crawls, and others that begin with aside_. A reader
-// of visits leaves them out by
-//
-//	peer_id NOT IN (SELECT peer_id FROM (query))
-func (l Limits) Query(ctx context.Context, q analysis.Querier, network string, crawls []string) (query string, args []any, crowds []Crowd, err error) {
-	args = []any{
-		sql.Named("network", network), sql.Named("crawls", crawls),
-		sql.Named("aside_endpoints", l.Endpoints), sql.Named("aside_ids", l.IDs), sql.Named("aside_block", l.BlockIDs),
+// aside returns the query of the IDs that are set aside, with its arguments:
+// two columns, peer_id and the number of the reason, counted from 1.
+func (l Limits) aside(crowds []Crowd, network string, crawls []string) (query string, args []any) {
+	within, args := crowded(crowds)
+	args = append(args, sql.Named("aside_network", network), sql.Named("aside_crawls", crawls),
+		sql.Named("aside_endpoints", l.Endpoints), sql.Named("aside_ids", l.IDs), sql.Named("aside_block", l.BlockIDs))
+	return fmt.Sprintf("WITH answered AS (%s) %s", answeredSQL, fmt.Sprintf(asideSQL, within)), args
+}
+
+// Without returns a querier for which those who were set aside have no visits.
+// Its queries read visits as any other's do, and must begin with SELECT.
+func (r *Result) Without(q analysis.Querier) analysis.Querier {
+	if r.Peers == 0 {
+		return q
 	}
-	crowds, err = l.crowds(ctx, q, network, crawls)
-	if err != nil {
-		return "", nil, nil, fmt.Errorf("find crowded places of the key space: %w", err)
-	}
-	within, more := crowded(crowds)
-	return fmt.Sprintf("WITH answered AS (%s) %s", answeredSQL, fmt.Sprintf(asideSQL, within)), append(args, more...), crowds, nil
+	return &without{q, `WITH visits AS (SELECT * FROM visits WHERE peer_id NOT IN (SELECT peer_id FROM (` + r.query + `)))`, r.args}
+}
+
+// without puts another table in the place of visits.
+type without struct {
+	analysis.Querier
+	with string
+	args []any
+}
+
+// QueryContext runs a query.
+func (w *without) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return w.Querier.QueryContext(ctx, w.with+query, append(slices.Clone(args), w.args...)...)
 }
 
 // crowded is the condition that a place lies in one of the crowds.
@@ -233,7 +247,7 @@ SELECT DISTINCT bitShiftRight(place, %[1]d) AS prefix FROM (
     FROM (SELECT crawl_id, min(place) AS place FROM (%[3]s) GROUP BY crawl_id, unit)
 ) WHERE last != 0 AND bitShiftRight(last, %[1]d) = bitShiftRight(place, %[1]d) ORDER BY prefix LIMIT %[4]d`,
 			64-bits, least-1, answeredSQL, mostCrowds)
-		prefixes, err := integers(ctx, q, query, sql.Named("network", network), sql.Named("crawls", crawls))
+		prefixes, err := integers(ctx, q, query, sql.Named("aside_network", network), sql.Named("aside_crawls", crawls))
 		if err != nil {
 			return nil, err
 		}
@@ -247,7 +261,7 @@ SELECT DISTINCT bitShiftRight(place, %[1]d) AS prefix FROM (
 // largest is the number of distinct IDs of the crawl that has most.
 func largest(ctx context.Context, q analysis.Querier, network string, crawls []string) (int, error) {
 	n, err := integers(ctx, q, `SELECT max(n) FROM (SELECT uniqExact(unit) AS n FROM (`+answeredSQL+`) GROUP BY crawl_id)`,
-		sql.Named("network", network), sql.Named("crawls", crawls))
+		sql.Named("aside_network", network), sql.Named("aside_crawls", crawls))
 	if err != nil || len(n) == 0 {
 		return 0, err
 	}

@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -11,7 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"canopy/analysis"
+	"canopy/analysis/churn"
 	"canopy/analysis/identity"
+	"canopy/analysis/operator"
 	"canopy/crawler"
 	"canopy/crawler/mainline"
 	"canopy/crawler/observation"
@@ -63,26 +67,32 @@ func crawl(t *testing.T, s *store.Store, bootstrap ...string) string {
 	return c.ID.String()
 }
 
-// asideIDs are the IDs that the query names.
-func asideIDs(t *testing.T, s *store.Store, crawls ...string) map[string]identity.Reason {
+// setAside finds out who is no sign of one peer.
+func setAside(t *testing.T, s *store.Store, crawls ...string) *identity.Result {
 	t.Helper()
-	query, args, _, err := identity.DefaultLimits().Query(t.Context(), s.DB(), "mainline", crawls)
+	r, err := identity.DefaultLimits().SetAside(t.Context(), s.DB(), "mainline", crawls)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows, err := s.DB().QueryContext(t.Context(), query, args...)
+	return r
+}
+
+// answered are the IDs that a reader of the record finds reachable.
+func answered(t *testing.T, q analysis.Querier, crawl string) (ids []string) {
+	t.Helper()
+	rows, err := q.QueryContext(t.Context(), `
+SELECT DISTINCT peer_id FROM visits WHERE network = @network AND crawl_id = toUUID(@crawl) AND outcome = 'answered' ORDER BY peer_id`,
+		sql.Named("network", "mainline"), sql.Named("crawl", crawl))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer rows.Close()
-	ids := map[string]identity.Reason{}
 	for rows.Next() {
 		var id string
-		var reason uint8
-		if err := rows.Scan(&id, &reason); err != nil {
+		if err := rows.Scan(&id); err != nil {
 			t.Fatal(err)
 		}
-		ids[id] = identity.Reasons()[reason-1]
+		ids = append(ids, id)
 	}
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)
@@ -110,48 +120,61 @@ func TestLiarsAreSetAside(t *testing.T) {
 	t.Cleanup(func() { _ = liars.Close() })
 
 	honest := crawl(t, s, network.Bootstrap()...)
-	if ids := asideIDs(t, s, honest); len(ids) > 0 {
-		t.Errorf("set aside without cause: %v", ids)
+	if r := setAside(t, s, honest); r.Peers > 0 {
+		t.Errorf("set aside without cause: %+v", r)
 	}
 	mixed := crawl(t, s, append(network.Bootstrap(), liars.Bootstrap())...)
-	got, want := asideIDs(t, s, mixed), map[string]identity.Reason{}
+	r := setAside(t, s, honest, mixed)
+
 	reasons := map[swarm.Lie]identity.Reason{
 		swarm.Cloned: identity.ManyEndpoints, swarm.Stacked: identity.SharedAddress,
 		swarm.Packed: identity.SharedBlock, swarm.Crowded: identity.Crowding,
 	}
-	visits, told := map[identity.Reason]int{}, map[swarm.Lie]int{}
+	ids, visits, strangers := map[identity.Reason]map[string]bool{}, map[identity.Reason]int{}, 0
 	for _, l := range liars.All {
-		told[l.Lie]++
-		if reason, ok := reasons[l.Lie]; ok {
-			want[l.ID.String()] = reason
-			visits[reason]++
+		reason, ok := reasons[l.Lie]
+		if !ok {
+			strangers++
+			continue
+		}
+		if visits[reason]++; ids[reason] == nil {
+			ids[reason] = map[string]bool{}
+		}
+		ids[reason][l.ID.String()] = true
+	}
+	for _, f := range r.Findings {
+		if f.Counts[0] != 0 || f.Counts[1] != visits[f.Reason] || f.Peers != len(ids[f.Reason]) {
+			t.Errorf("%s: %d IDs in %v visits, want %d in 0 and %d", f.Reason, f.Peers, f.Counts, len(ids[f.Reason]), visits[f.Reason])
 		}
 	}
-	for id, reason := range want {
-		if got[id] != reason {
-			t.Errorf("%s is set aside as %q, want %q", id, got[id], reason)
-		}
-		delete(got, id)
+	if r.Strangers[0] != 0 || r.Strangers[1] != strangers {
+		t.Errorf("%v answered as others, want 0 and %d", r.Strangers, strangers)
 	}
-	if len(got) > 0 {
-		t.Errorf("set aside without cause: %v", got)
+	alive := network.Plan().At(0).Alive()
+	if r.Answered[0] != len(alive) || r.Answered[1]-r.SetAside[1] != len(alive) {
+		t.Errorf("%v answered and %v of them are set aside; %d honest nodes are up", r.Answered, r.SetAside, len(alive))
 	}
-
-	r, err := identity.DefaultLimits().SetAside(t.Context(), s.DB(), "mainline", []string{honest, mixed})
+	var planned []string
+	for _, number := range alive {
+		planned = append(planned, network.Plan().Nodes[number].ID)
+	}
+	slices.Sort(planned)
+	if got := answered(t, r.Without(s.DB()), mixed); !slices.Equal(got, planned) {
+		t.Errorf("%d IDs are left, %d are planned", len(got), len(planned))
+	}
+	census, err := operator.Record(t.Context(), r.Without(s.DB()), operator.Default(), "mainline", []string{honest, mixed})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range r.Findings {
-		if f.Counts[0] != 0 || f.Counts[1] != visits[f.Reason] {
-			t.Errorf("%s: %v, want 0 and %d", f.Reason, f.Counts, visits[f.Reason])
-		}
+	if !slices.Equal(census.Totals, []int{len(alive), len(alive)}) {
+		t.Errorf("%v peers are judged, %d honest nodes are up", census.Totals, len(alive))
 	}
-	if r.Peers != len(want) || r.Strangers[1] != told[swarm.Stranger] {
-		t.Errorf("%d IDs set aside, want %d; strangers %v, want 0 and %d", r.Peers, len(want), r.Strangers, told[swarm.Stranger])
+	presences, err := churn.Presences(t.Context(), r.Without(s.DB()), "mainline", []string{honest, mixed})
+	if err != nil {
+		t.Fatal(err)
 	}
-	alive := len(network.Plan().At(0).Alive())
-	if r.Answered[0] != alive || r.Answered[1]-r.SetAside[1] != alive {
-		t.Errorf("%v answered and %v of them are set aside; %d honest nodes are up", r.Answered, r.SetAside, alive)
+	if len(presences) != 1 || presences[0].Pattern != "22" || presences[0].Peers != len(alive) {
+		t.Errorf("%+v, want %d peers that answered twice", presences, len(alive))
 	}
 }
 
@@ -185,8 +208,8 @@ func TestRestartsAndMovesAreOrdinary(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if ids := asideIDs(t, s, c.ID.String()); len(ids) > 0 {
-		t.Errorf("set aside without cause: %v", ids)
+	if r := setAside(t, s, c.ID.String()); r.Peers > 0 {
+		t.Errorf("set aside without cause: %+v", r)
 	}
 }
 
