@@ -143,11 +143,13 @@ func newNetwork(crawls []reachability.Crawl) *Network {
 		Name: last.Network, Scope: last.Scope, Crawls: crawls,
 		Title: named(settings.Network.Title, named(last.Network, "a network without a name")), Identity: settings.Network.Identity,
 	}
-	var short, degraded int
+	var short, degraded, zones int
 	for _, c := range crawls {
 		switch {
 		case !c.Exhausted():
 			short++
+		case !c.Snapshot():
+			zones++
 		case c.Reachable > 0:
 			n.Used = append(n.Used, c.ID)
 		}
@@ -160,6 +162,9 @@ func newNetwork(crawls []reachability.Crawl) *Network {
 	}
 	if degraded > 0 {
 		n.Warnings = append(n.Warnings, plural(degraded, "crawl")+" degraded: counted in, but trouble of our own may have hidden living peers.")
+	}
+	if zones > 0 {
+		n.Warnings = append(n.Warnings, plural(zones, "crawl")+" of a zone of the key space: left out of every share and of sessions; such a crawl tells how large the network is.")
 	}
 	if len(n.Used) == 1 {
 		n.Warnings = append(n.Warnings, "One whole crawl only: how shares change from crawl to crawl is not in their intervals.")
@@ -176,11 +181,17 @@ func (n *Network) read(ctx context.Context, q analysis.Querier, rules *operator.
 	for i, c := range n.Crawls {
 		visited[i] = c.ID
 	}
-	outcomes, err := reachability.Outcomes(ctx, q, n.Name, visited)
-	if err != nil {
+	if err := n.readSize(ctx, q); err != nil {
 		return err
 	}
-	n.ended(outcomes)
+	if whole := snapshots(n.Crawls); len(whole) > 0 {
+		outcomes, err := reachability.Outcomes(ctx, q, n.Name, whole)
+		if err != nil {
+			return err
+		}
+		n.ended(outcomes)
+	}
+	var err error
 	if n.Tables, err = reachability.TablesRead(ctx, q, n.Name, visited); err != nil {
 		return err
 	}

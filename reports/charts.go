@@ -82,6 +82,7 @@ func (n *Network) figures() (map[string]figure.Figure, error) {
 		draw("outcomes", n.outcomeFinding(), n.outcomeCaption(), n.outcomeChart())
 	}
 	n.drawClearcut(draw)
+	n.drawSize(draw)
 	return drawn, errors.Join(errs...)
 }
 

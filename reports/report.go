@@ -64,6 +64,7 @@ type Network struct {
 	Tables   []reachability.Tables `json:"tables_read"`
 	Facts    []reachability.Source `json:"fact_sources"`
 	Sessions *Sessions             `json:"sessions,omitempty"`
+	Size     *Size                 `json:"size,omitempty"`
 	Clearcut *Clearcut             `json:"clearcut,omitempty"`
 	Warnings []string              `json:"warnings"`
 }

@@ -23,7 +23,7 @@ func (n *Network) section(figures map[string]figure.Figure) page.Section {
 	} else {
 		s.Sections = append(s.Sections, v.land(), v.operators(), v.counting(), v.trend(), v.holders(), v.clients())
 	}
-	s.Sections = append(s.Sections, v.reachability(), v.sessions(), v.clearcut(), v.measured())
+	s.Sections = append(s.Sections, v.size(), v.reachability(), v.sessions(), v.clearcut(), v.measured())
 	return s
 }
 
