@@ -102,7 +102,7 @@ func ofHundred(e analysis.Estimate) string {
 
 func ofHundredInterval(e analysis.Estimate) string {
 	d := decimals(e)
-	return fmt.Sprintf("%s (%s–%s)", number(e.Value, d), number(e.Lower, d), number(e.Upper, d))
+	return fmt.Sprintf("%s (%s to %s)", number(e.Value, d), number(e.Lower, d), number(e.Upper, d))
 }
 
 // drawClearcut draws the curve of share removed against lookup success.
@@ -195,8 +195,8 @@ func (v view) clearcut() page.Section {
 	last := main.Steps[len(main.Steps)-1]
 	s := main.Steps[0].Cut
 	blocks := [][]page.Block{
-		text("%s%s; after one round of repair %s. Without anybody leaving it is %s. Of all records, %s would be lost with every peer that keeps them.",
-			v.clearcutFinding(), intervalOf(s.Recorded.Success), ofHundredInterval(s.Repaired.Success), ofHundredInterval(main.Before.Recorded.Success), tinyShare(s.RecordsLost.Value)),
+		text("%s%s; after one round of repair %s. With nobody leaving it is %s. %s",
+			v.clearcutFinding(), intervalOf(s.Recorded.Success), ofHundredInterval(s.Repaired.Success), ofHundredInterval(main.Before.Recorded.Success), lostWords(s.RecordsLost.Value)),
 		entryWords(s.EntryPoints),
 		text("What is removed: all peers of a holder, the largest first, up to %s of the peers that answered. What is run: the network’s own lookup, on the routing tables that one crawl recorded, dead entries and all. "+
 			"The network would go on repairing itself and newcomers would come; neither is simulated beyond one round of repair.", percent(last.Cut.Share)),
@@ -204,7 +204,7 @@ func (v view) clearcut() page.Section {
 	}
 	for _, r := range []*clearcut.Result{v.Clearcut.Operators, v.Clearcut.Organisations} {
 		if r != nil {
-			blocks = append(blocks, clearcutTable(r))
+			blocks = append(blocks, clearcutTables(r))
 		}
 	}
 	var notes []string
@@ -224,7 +224,7 @@ const cutMethod = "Method: a lookup starts with the k closest peers of the survi
 
 func intervalOf(e analysis.Estimate) string {
 	d := decimals(e)
-	return fmt.Sprintf(" (95\u00a0%% interval %s–%s)", number(e.Lower, d), number(e.Upper, d))
+	return fmt.Sprintf(" (95\u00a0%% interval %s to %s)", number(e.Lower, d), number(e.Upper, d))
 }
 
 // entryWords says who of the entry points is left.
@@ -235,6 +235,14 @@ func entryWords(e *clearcut.Entries) []page.Block {
 	return text("Of %s that the crawl entered by and met, %d would be left.", plural(e.Known, "entry point"), e.Left)
 }
 
+// lostWords says how much is lost with those who keep it.
+func lostWords(share float64) string {
+	if share == 0 {
+		return "No record would lose every peer that keeps it."
+	}
+	return sentence(tinyShare(share)) + " of all records would lose every peer that keeps them."
+}
+
 // tinyShare writes a share that may be far below a percent.
 func tinyShare(v float64) string {
 	if v == 0 {
@@ -243,29 +251,36 @@ func tinyShare(v float64) string {
 	return strings.Replace(strconv.FormatFloat(100*v, 'g', 2, 64), "e-0", "e-", 1) + nbsp + "%"
 }
 
-func clearcutTable(r *clearcut.Result) []page.Block {
-	rows := [][]string{cutRow("nobody", r.Before, nil)}
+// clearcutTables show lookups, and what else changes.
+func clearcutTables(r *clearcut.Result) []page.Block {
+	success, rest := [][]string{successRow("nobody", r.Before, nil)}, [][]string{restRow("nobody", r.Before)}
 	for i, s := range r.Steps {
 		name := joined(s.Leaves, 3)
 		if i > 0 {
 			name = "and " + name
 		}
-		rows = append(rows, cutRow(name, s.Cut, s.Random))
+		success, rest = append(success, successRow(name, s.Cut, s.Random)), append(rest, restRow(name, s.Cut))
 	}
-	return table(fmt.Sprintf("If the largest leave one after the other, by %s: lookups of 100 that succeed, with 95\u00a0%% intervals, and what else changes.", r.Scenario.Remove.By),
-		[]string{"Leaves", "peers gone", "succeed", "after repair", "random instead", "hops", "messages", "largest component", "records lost", "f^k"}, rows)
+	by := r.Scenario.Remove.By
+	return append(
+		table(fmt.Sprintf("If the largest leave one after the other, by %s: lookups of 100 that succeed, with 95\u00a0%% intervals.", by),
+			[]string{"Leaves", "peers gone", "tables as recorded", "after repair", "random peers instead"}, success),
+		table(fmt.Sprintf("What else changes, by %s, on the tables as recorded: hops of a lookup that succeeds, messages of a lookup, survivors that hang together, and records lost with every peer that keeps them.", by),
+			[]string{"Leaves", "hops", "messages", "largest component", "records lost", "if independent (f^k)"}, rest)...)
 }
 
-func cutRow(name string, c clearcut.Cut, random *clearcut.Cut) []string {
-	hops, beside := "–", "–"
-	if c.Recorded.Hops != nil {
-		hops = strconv.FormatFloat(c.Recorded.Hops.Value, 'f', 2, 64)
-	}
+func successRow(name string, c clearcut.Cut, random *clearcut.Cut) []string {
+	beside := "–"
 	if random != nil {
 		beside = ofHundredInterval(random.Recorded.Success)
 	}
-	return []string{
-		name, percent(c.Share), ofHundredInterval(c.Recorded.Success), ofHundredInterval(c.Repaired.Success), beside, hops,
-		decimal(c.Recorded.Messages), percent(c.Recorded.Component), tinyShare(c.RecordsLost.Value), tinyShare(c.Expected),
+	return []string{name, percent(c.Share), ofHundredInterval(c.Recorded.Success), ofHundredInterval(c.Repaired.Success), beside}
+}
+
+func restRow(name string, c clearcut.Cut) []string {
+	hops := "–"
+	if e := c.Recorded.Hops; e != nil {
+		hops = fmt.Sprintf("%.2f (%.2f–%.2f)", e.Value, e.Lower, e.Upper)
 	}
+	return []string{name, hops, decimal(c.Recorded.Messages), percent(c.Recorded.Component), tinyShare(c.RecordsLost.Value), tinyShare(c.Expected)}
 }

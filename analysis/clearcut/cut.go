@@ -89,11 +89,7 @@ func (g *Graph) Cut(ctx context.Context, removed []bool, opt Options) (Cut, erro
 		if err != nil {
 			return Cut{}, err
 		}
-		each := make([][]Trace, len(traces))
-		for i := range traces {
-			each[i] = traces[i : i+1]
-		}
-		*state.into = summarise(each, []float64{state.remains.Component()})
+		*state.into = summarise(singly(traces), []float64{state.remains.Component()})
 	}
 	c.RecordsLost = counted(r.RecordsLost(), len(g.up), "share of all keys", "peers that answered")
 	c.EntryPoints = g.entriesLeft(r)
@@ -203,6 +199,15 @@ func summarise(repetitions [][]Trace, component []float64) Searches {
 		s.Hops = &e
 	}
 	return s
+}
+
+// singly takes every lookup for a repetition of its own.
+func singly(traces []Trace) [][]Trace {
+	list := make([][]Trace, len(traces))
+	for i := range traces {
+		list[i] = traces[i : i+1]
+	}
+	return list
 }
 
 func (s *sample) add(mean float64, lookups int) {
