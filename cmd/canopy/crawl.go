@@ -28,9 +28,11 @@ type crawlOptions struct {
 	optOut    string
 	visits    string
 
-	bind     []string // mainline: local addresses to send from
-	protocol string   // ipfs: DHT protocol ID
-	pace     crawler.Pace
+	zoneOptions          // mainline: the part of the key space to walk
+	bind        []string // mainline: local addresses to send from
+	sampled     float64  // mainline: share of peers that are asked what else they can do
+	protocol    string   // ipfs: DHT protocol ID
+	pace        crawler.Pace
 }
 
 const crawlLong = `Walk a network until nobody new is named, and keep every visit in the store.

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	lookupAlpha   = 4    // queries of one lookup under way at once
+	lookupAlpha   = 8    // queries of one lookup under way at once
 	lookupQueries = 400  // of one lookup at most, so that endless invented nodes end it
 	lookupKnown   = 1024 // candidates of one lookup, the closest ones
 )

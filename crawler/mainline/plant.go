@@ -110,9 +110,10 @@ func (o *ownPace) add(addr netip.Addr) {
 }
 
 const (
+	warming    = 8   // lookups that fill the pool, twice
 	poolSize   = 512 // nodes kept as starting points
 	startFrom  = 16  // of them, the closest to a target
-	background = 32  // lookups at once
+	background = 64  // lookups at once
 )
 
 // Mark plants nodes in the zone, announces them, waits until others name them
@@ -132,6 +133,9 @@ func (s *Sizer) Mark(ctx context.Context) (note string, err error) {
 	}
 	if err := s.plant(addrs); err != nil {
 		return "", fmt.Errorf("plant nodes: %w", err)
+	}
+	for range 2 { // so that what follows does not crowd the few entry points
+		s.each(warming, func(int) { s.look(ctx, randomID(), replyNodes) })
 	}
 	s.each(len(s.planted), func(i int) { s.announce(ctx, s.planted[i]) })
 	s.confirm(ctx)
@@ -181,7 +185,7 @@ func (s *Sizer) plant(addrs []netip.Addr) error {
 // announce makes a planted node look itself up, so that the nodes near it hear
 // of it, as any node does that joins.
 func (s *Sizer) announce(ctx context.Context, p *plantedNode) {
-	p.lookup(ctx, p.id, 2*replyNodes, s.ours, s.starts(p.id))
+	s.keep(p.lookup(ctx, p.id, 2*replyNodes, s.ours, s.starts(p.id)))
 }
 
 // ours tells the IDs of our own nodes, which are not counted.
@@ -239,6 +243,12 @@ func (s *Sizer) confirm(ctx context.Context) {
 // look makes one lookup and keeps who answered for the next ones.
 func (s *Sizer) look(ctx context.Context, target krpc.ID, k int) *lookup {
 	l := s.asker.lookup(ctx, target, k, s.ours, s.starts(target))
+	s.keep(l)
+	return l
+}
+
+// keep puts who answered a lookup into the pool.
+func (s *Sizer) keep(l *lookup) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range l.answered() {
@@ -251,7 +261,6 @@ func (s *Sizer) look(ctx context.Context, target krpc.ID, k int) *lookup {
 			s.pool[rand.IntN(poolSize)] = p
 		}
 	}
-	return l
 }
 
 // starts are the nodes of the pool that are closest to target.
