@@ -74,6 +74,11 @@ func (a *app) runObserve(ctx context.Context, o observeOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, record.Close()) }()
+	claim, err := record.Claim(ctx, o.vantage)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, claim.Release(context.WithoutCancel(ctx))) }()
 	ob, err := newObserver(ctx, a, o, record)
 	if err != nil {
 		return err
@@ -91,7 +96,7 @@ func (a *app) runObserve(ctx context.Context, o observeOptions) (err error) {
 		return err
 	}
 	a.logger.Info("observing", "networks", o.networks, "vantage", o.vantage)
-	return ob.run(ctx)
+	return ob.run(ctx, claim)
 }
 
 // observer is one running canopy observe.
@@ -154,7 +159,7 @@ func (ob *observer) takeOver(ctx context.Context) error {
 
 // run crawls, probes and reports until ctx ends, or until something fails
 // that makes going on senseless.
-func (ob *observer) run(ctx context.Context) error {
+func (ob *observer) run(ctx context.Context, claim *store.Claim) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	var tasks sync.WaitGroup
@@ -172,9 +177,32 @@ func (ob *observer) run(ctx context.Context) error {
 	if ob.options.reportEvery > 0 {
 		start(ob.reports)
 	}
+	start(func(ctx context.Context) error { return ob.beat(ctx, claim) })
 	tasks.Wait()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
+}
+
+// beatEvery is how often the claim on the vantage is renewed.
+const beatEvery = 30 * time.Second
+
+// beat renews the claim until ctx ends or somebody else has the vantage.
+func (ob *observer) beat(ctx context.Context, claim *store.Claim) error {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		switch err := claim.Beat(ctx); {
+		case errors.Is(err, store.ErrClaimed):
+			return err
+		case err != nil && ctx.Err() == nil:
+			ob.logger.Warn("the claim on the vantage could not be renewed", "error", err)
+		}
+	}
 }

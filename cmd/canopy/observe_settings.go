@@ -22,11 +22,11 @@ type observeOptions struct {
 	listen   string
 	status   bool
 
-	watch                      watchOptions
-	reportEvery, reportWindow  time.Duration
-	reportOut                  string
-	retryAfter, heartbeatEvery time.Duration
-	sections                   []*observeSection
+	watch                     watchOptions
+	reportEvery, reportWindow time.Duration
+	reportOut                 string
+	retryAfter                time.Duration
+	sections                  []*observeSection
 }
 
 // watchOptions bound the probes of each network.
@@ -68,7 +68,6 @@ func addObserveFlags(flags *pflag.FlagSet, o *observeOptions) {
 	atLeast(flags, &o.reportWindow, time.Nanosecond, "report-window", 30*24*time.Hour, "`time` that a report covers, up to its making")
 	flags.StringVar(&o.reportOut, "report-out", "reports", "`folder` for reports: each in a folder of its own, the newest as latest")
 	atLeast(flags, &o.retryAfter, time.Nanosecond, "retry-after", 10*time.Minute, "`time` after which a crawl that failed is tried again, if its turn does not come sooner")
-	o.heartbeatEvery = 30 * time.Second
 }
 
 // newObserveSection declares the settings of one network. The command exists

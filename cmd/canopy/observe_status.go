@@ -174,12 +174,14 @@ func (a *app) printObserveStatus(ctx context.Context, listen string) error {
 		return fmt.Errorf("ask the observer: what listens at %s is no canopy observe (status %d)", listen, res.StatusCode)
 	}
 	if a.json {
-		return a.printJSON(s)
+		err = a.printJSON(s)
+	} else if err = s.print(a.stdout, time.Now()); err != nil {
+		err = fmt.Errorf("write output: %w", err)
 	}
-	if err := s.print(a.stdout, time.Now()); err != nil {
-		return fmt.Errorf("write output: %w", err)
+	if err == nil && !s.Healthy {
+		return degradedError{observation.Text(strings.Join(s.Trouble, " "))}
 	}
-	return nil
+	return err
 }
 
 // print writes the status for people.

@@ -235,7 +235,7 @@ func get(t *testing.T, url string, code int) string {
 	defer res.Body.Close() //nolint:errcheck // only read
 	var b strings.Builder
 	if _, err := bufio.NewReader(res.Body).WriteTo(&b); err != nil || res.StatusCode != code {
-		t.Fatalf("%s: %s, %v", url, res.Status, err)
+		t.Fatalf("%s: %s, %v\n%s", url, res.Status, err, &b)
 	}
 	return b.String()
 }
@@ -279,8 +279,8 @@ func TestObserveGoesOnAfterAFailure(t *testing.T) {
 	o.await(t, says("crawl failed"))
 	var status observeStatus
 	r := canopy(t, "observe", "--status", "--config", o.config, "--json", "--log", "warn")
-	if err := json.Unmarshal([]byte(r.stdout), &status); err != nil {
-		t.Fatal(err, r.stderr)
+	if err := json.Unmarshal([]byte(r.stdout), &status); err != nil || r.code != exitDegraded {
+		t.Fatal(err, r.code, r.stderr)
 	}
 	if c := status.Networks[0].Crawl; c.Next == nil || time.Until(*c.Next) > 5*time.Minute || c.Crawls["failed"] != 1 {
 		t.Errorf("after the failure: %+v", c)
