@@ -201,10 +201,14 @@ func (n *Network) read(ctx context.Context, q analysis.Querier, rules *operator.
 	if n.Absent != "" {
 		return nil
 	}
-	if err := n.readPeers(ctx, q, rules); err != nil {
+	counted, err := n.setAside(ctx, q)
+	if err != nil || n.Absent != "" {
 		return err
 	}
-	presences, err := churn.Presences(ctx, q, n.Name, n.Used)
+	if err := n.readPeers(ctx, counted, rules); err != nil {
+		return err
+	}
+	presences, err := churn.Presences(ctx, counted, n.Name, n.Used)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"canopy/analysis"
 	"canopy/analysis/churn"
 	"canopy/analysis/concentration"
+	"canopy/analysis/identity"
 	"canopy/analysis/reachability"
 	"canopy/analysis/shares"
 )
@@ -64,6 +65,7 @@ type Network struct {
 	Tables   []reachability.Tables `json:"tables_read"`
 	Facts    []reachability.Source `json:"fact_sources"`
 	Sessions *Sessions             `json:"sessions,omitempty"`
+	Aside    *identity.Result      `json:"set_aside,omitempty"` // who is left out of the shares, and why
 	Size     *Size                 `json:"size,omitempty"`
 	Clearcut *Clearcut             `json:"clearcut,omitempty"`
 	Warnings []string              `json:"warnings"`

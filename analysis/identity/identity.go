@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"canopy/analysis"
 )
@@ -149,8 +150,9 @@ GROUP BY reason`, append(slices.Clone(r.args), sql.Named("network", network), sq
 }
 
 // placeSQL is the first 64 bits of where a peer stands in the key space: a
-// hexadecimal ID is the key itself, any other is hashed (libp2p).
-const placeSQL = `reinterpretAsUInt64(reverse(substring(if(match(peer_id, '^[0-9a-f]{40}$'), unhex(peer_id), SHA256(tryBase58Decode(peer_id))), 1, 8)))`
+// hexadecimal ID is the key itself, that of another is hashed (libp2p).
+const placeSQL = `reinterpretAsUInt64(reverse(substring(if(match(peer_id, '^[0-9a-f]{40}$'), unhex(peer_id),
+           SHA256(if(empty(tryBase58Decode(peer_id)), peer_id, tryBase58Decode(peer_id)))), 1, 8)))`
 
 // answeredSQL is who answered. The 21 bits that BEP 42 ties to an address are
 // shared by all its IDs, so there these count as one (see unit).
@@ -185,12 +187,12 @@ func (l Limits) aside(crowds []Crowd, network string, crawls []string) (query st
 }
 
 // Without returns a querier for which those who were set aside have no visits.
-// Its queries read visits as any other's do, and must begin with SELECT.
+// Its queries read visits as any other's do.
 func (r *Result) Without(q analysis.Querier) analysis.Querier {
 	if r.Peers == 0 {
 		return q
 	}
-	return &without{q, `WITH visits AS (SELECT * FROM visits WHERE peer_id NOT IN (SELECT peer_id FROM (` + r.query + `)))`, r.args}
+	return &without{q, `visits AS (SELECT * FROM visits WHERE peer_id NOT IN (SELECT peer_id FROM (` + r.query + `)))`, r.args}
 }
 
 // without puts another table in the place of visits.
@@ -202,7 +204,11 @@ type without struct {
 
 // QueryContext runs a query.
 func (w *without) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return w.Querier.QueryContext(ctx, w.with+query, append(slices.Clone(args), w.args...)...)
+	with := "WITH " + w.with
+	if rest, ok := strings.CutPrefix(strings.TrimSpace(query), "WITH"); ok {
+		query, with = rest, with+","
+	}
+	return w.Querier.QueryContext(ctx, with+query, append(slices.Clone(args), w.args...)...)
 }
 
 // crowded is the condition that a place lies in one of the crowds.

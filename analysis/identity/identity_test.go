@@ -81,7 +81,8 @@ func setAside(t *testing.T, s *store.Store, crawls ...string) *identity.Result {
 func answered(t *testing.T, q analysis.Querier, crawl string) (ids []string) {
 	t.Helper()
 	rows, err := q.QueryContext(t.Context(), `
-SELECT DISTINCT peer_id FROM visits WHERE network = @network AND crawl_id = toUUID(@crawl) AND outcome = 'answered' ORDER BY peer_id`,
+WITH 'answered' AS up
+SELECT DISTINCT peer_id FROM visits WHERE network = @network AND crawl_id = toUUID(@crawl) AND outcome = up ORDER BY peer_id`,
 		sql.Named("network", "mainline"), sql.Named("crawl", crawl))
 	if err != nil {
 		t.Fatal(err)
