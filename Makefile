@@ -32,6 +32,12 @@ clients: $(CLIENTS:=/node_modules/.package-lock.json) ## install the foreign DHT
 %/testdata/clients/node_modules/.package-lock.json: %/testdata/clients/package-lock.json
 	$(NPM) ci --prefix $*/testdata/clients --no-audit --no-fund
 
+# Kubo is not among the clients above: its build takes minutes.
+KUBO = crawler/ipfs/testdata/clients/kubo
+export CANOPY_IPFS_BIN ?= $(wildcard $(CURDIR)/.kubo/ipfs)
+kubo: ## build Kubo, which TestForeignNodes then adds to its swarm
+	cd $(KUBO) && $(GO) build -trimpath -o $(CURDIR)/.kubo/ipfs github.com/ipfs/kubo/cmd/ipfs
+
 demo: build engine ## two local networks, crawls, churn and a report: under 2 minutes
 	bin/canopy demo
 

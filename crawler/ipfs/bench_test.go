@@ -1,13 +1,7 @@
 package ipfs
 
 import (
-	"bufio"
-	"encoding/json"
-	"fmt"
-	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -15,150 +9,127 @@ import (
 	"testing"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
-
 	"canopy/crawler/observation"
 )
 
-// plannedHosts is what the process that runs the hosts tells of them. The
-// tables stay in a file until a crawl is over: they would count as its memory.
-type plannedHosts struct {
-	Seed  string
-	Truth string // file with the tables, by peer ID, as JSON
+// figures are what crawls of one plan found and cost this process.
+type figures struct {
+	crawls, peers, edges, missed, requests int
+	degraded, wrong                        int // crawls; living peers missed in crawls that are marked complete
+	resident                               float64
+	used, took                             time.Duration
 }
 
-// TestHostProcess is no test: benchmarks run it in a process of its own, so
-// that the walker's cost can be told from that of the hosts.
-func TestHostProcess(t *testing.T) {
-	n, err := strconv.Atoi(os.Getenv("CANOPY_BENCH_HOSTS"))
-	if err != nil {
-		t.Skip("runs only for benchmarks")
+// measure crawls once and adds it up.
+func (f *figures) measure(b *testing.B, plan plannedHosts) *kept {
+	forgetPeak()
+	before, start := processorTime(b), time.Now()
+	k := wholeCrawl(b, plan)
+	f.took += time.Since(start)
+	f.used += processorTime(b) - before
+	f.resident = max(f.resident, residentMiB(b))
+	b.StopTimer()
+	defer b.StartTimer()
+	peers, edges, missed, requests := compare(b, plan, k.results(b))
+	f.crawls, f.peers, f.edges, f.missed, f.requests = f.crawls+1, f.peers+peers, f.edges+edges, f.missed+missed, f.requests+requests
+	switch {
+	case k.crawl.State != observation.Complete:
+		b.Logf("%s: %q", k.crawl.State, k.crawl.Notes)
+		f.degraded++
+	case missed > 0:
+		f.wrong += missed
 	}
-	nodes := newNodes(t, n)
-	mesh(t, nodes)
-	tables := make(map[string][]string)
-	for _, n := range nodes {
-		for _, p := range n.table() {
-			tables[n.info.ID.String()] = append(tables[n.info.ID.String()], p.String())
-		}
-	}
-	raw, err := json.Marshal(tables)
-	if err != nil {
-		t.Fatal(err)
-	}
-	truth := filepath.Join(t.TempDir(), "tables.json")
-	if err := os.WriteFile(truth, raw, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	fmt.Printf("PLAN %s %s\n", nodes[0].seed(), truth)
-	_, _ = io.Copy(io.Discard, os.Stdin) // until the benchmark ends
+	return k
 }
 
-func startHosts(b testing.TB, n int) (plan plannedHosts) {
-	b.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestHostProcess$", "-test.timeout=0")
-	cmd.Env = append(os.Environ(), "CANOPY_BENCH_HOSTS="+strconv.Itoa(n))
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		_ = stdin.Close()
-		_ = cmd.Wait()
-	})
-	for r := bufio.NewReader(stdout); ; {
-		line, err := r.ReadString('\n')
-		if raw, ok := strings.CutPrefix(line, "PLAN "); ok {
-			if _, err := fmt.Sscan(raw, &plan.Seed, &plan.Truth); err != nil {
-				b.Fatal(err)
-			}
-			return plan
-		}
-		if err != nil {
-			b.Fatalf("read plan of the hosts: %v", err)
-		}
+func (f *figures) report(b *testing.B) {
+	n := float64(f.crawls)
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(f.took.Seconds()/n, "s")
+	b.ReportMetric(float64(f.peers)/n, "peers")
+	b.ReportMetric(float64(f.edges)/n, "edges")
+	b.ReportMetric(float64(f.missed)/n, "missed")
+	b.ReportMetric(float64(f.requests)/float64(max(f.peers, 1)), "requests/peer")
+	b.ReportMetric(float64(f.used.Microseconds())/1000/float64(max(f.peers, 1)), "CPU-ms/peer")
+	b.ReportMetric(f.resident, "MiB")
+	b.ReportMetric(float64(f.degraded), "degraded")
+	if f.wrong > 0 {
+		b.Errorf("%d living peers or edges missed in crawls marked complete", f.wrong)
 	}
 }
 
-// BenchmarkWalk crawls planned hosts in another process and reports how much of
-// the plan was found and what it cost this process.
+// BenchmarkWalk crawls planned hosts in another process.
 func BenchmarkWalk(b *testing.B) {
 	for _, n := range []int{300, 1000, 3000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
-			plan := startHosts(b, n)
-			var peers, edges, missed, queries int
-			var resident float64
-			var used time.Duration
-			b.ResetTimer()
-			for range b.N {
-				forgetPeak()
-				before := processorTime(b)
-				w := newWalker(b, Config{Bootstrap: []string{plan.Seed}})
-				found := crawl(b, w)
-				resident = max(resident, residentMiB(b))
-				used += processorTime(b) - before
-				b.StopTimer()
-				p, e, m, q := compare(b, plan, found)
-				peers, edges, missed, queries = peers+p, edges+e, missed+m, queries+q
-				b.StartTimer()
+			var f figures
+			for plan := startHosts(b, n, 0); b.Loop(); {
+				f.measure(b, plan)
 			}
-			b.StopTimer()
-			b.ReportMetric(float64(peers)/float64(b.N), "peers")
-			b.ReportMetric(float64(edges)/float64(b.N), "edges")
-			b.ReportMetric(float64(missed)/float64(b.N), "missed")
-			b.ReportMetric(float64(queries)/float64(peers), "requests/peer")
-			b.ReportMetric(float64(used.Microseconds())/1000/float64(peers), "CPU-ms/peer")
-			b.ReportMetric(resident, "MiB")
+			f.report(b)
 		})
 	}
 }
 
-// compare counts the planned peers and edges that a crawl found and missed.
-func compare(b testing.TB, plan plannedHosts, found results) (peers, edges, missed, queries int) {
-	raw, err := os.ReadFile(plan.Truth)
-	if err != nil {
-		b.Fatal(err)
-	}
-	var tables map[string][]string
-	if err := json.Unmarshal(raw, &tables); err != nil {
-		b.Fatal(err)
-	}
-	for text, table := range tables {
-		id, err := peer.Decode(text)
-		if err != nil {
-			b.Fatal(err)
-		}
-		r := found[id]
-		if r.Visit.Outcome != observation.Answered {
-			b.Logf("%s: %s %s", id, r.Visit.Outcome, r.Visit.Detail)
-			missed++
-			continue
-		}
-		peers++
-		queries += int(r.Visit.Queries)
-		named := make(map[string]bool)
-		for _, p := range r.Neighbours {
-			named[p.String()] = true
-		}
-		for _, p := range table {
-			if named[p] {
-				edges++
-			} else {
-				missed++
+// BenchmarkDeadEntries crawls networks where every fourth entry is dead, and
+// tells how long that may take: twice as long as without, and one time-out.
+func BenchmarkDeadEntries(b *testing.B) {
+	for _, n := range []int{300, 1000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			var living, f figures
+			living.measure(b, startHosts(b, n, 0))
+			for plan := startHosts(b, n, 0.25); b.Loop(); {
+				f.measure(b, plan)
 			}
-		}
-		if len(r.Neighbours) != len(table) {
-			b.Errorf("%s: %d neighbours, planned %d", id, len(r.Neighbours), len(table))
-		}
+			f.report(b)
+			b.ReportMetric(2*living.took.Seconds()+Config{}.withDefaults().DialTimeout.Seconds(), "s-allowed")
+		})
 	}
-	return peers, edges, missed, queries
+}
+
+// BenchmarkBusy crawls beside eight busy loops.
+func BenchmarkBusy(b *testing.B) {
+	for _, n := range []int{300, 1000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			var f figures
+			plan := startHosts(b, n, 0.25)
+			keepBusy(b, 8)
+			for b.Loop() {
+				f.measure(b, plan)
+			}
+			f.report(b)
+		})
+	}
+}
+
+// BenchmarkFewDescriptors crawls with room for 256 descriptors.
+func BenchmarkFewDescriptors(b *testing.B) {
+	for _, n := range []int{300, 1000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			var f figures
+			plan := startHosts(b, n, 0.25)
+			limitDescriptors(b, 256)
+			for b.Loop() {
+				f.measure(b, plan)
+			}
+			f.report(b)
+		})
+	}
+}
+
+// BenchmarkAgain crawls one network twenty times and counts the peers on whose
+// outcome the crawls do not agree.
+func BenchmarkAgain(b *testing.B) {
+	plan := startHosts(b, 300, 0.25)
+	for b.Loop() {
+		var f figures
+		differ, first := 0, f.measure(b, plan).outcomesByPeer()
+		for range 19 {
+			differ += differing(first, f.measure(b, plan).outcomesByPeer())
+		}
+		f.report(b)
+		b.ReportMetric(float64(differ), "differing")
+	}
 }
 
 func processorTime(b *testing.B) time.Duration {

@@ -28,7 +28,8 @@ type book struct {
 type entry struct {
 	id    mention
 	addrs []string
-	tried int // how many of addrs the last visit knew
+	tried int  // how many of addrs the last visit knew
+	seen  bool // visited
 }
 
 func newBook() *book { return &book{peers: make(map[Peer]*entry)} }
@@ -65,6 +66,16 @@ func (b *book) learn(id []byte, addrs [][]byte) (mention, bool) {
 // keyPrefix returns the first bits of the Kademlia key of p, which is the
 // SHA-256 of its bytes.
 func keyPrefix(p Peer) uint16 { return binary.BigEndian.Uint16(kbucket.ConvertPeerID(p)) }
+
+// visited notes a visit of p and says whether it is not the first.
+func (b *book) visited(p Peer) (again bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.peers[p]; e != nil {
+		again, e.seen = e.seen, true
+	}
+	return again
+}
 
 // take returns what is known of p for a visit that starts now.
 func (b *book) take(p Peer) []string {

@@ -34,6 +34,7 @@ type race struct {
 	peer   Peer
 	list   []candidate
 	booked *bookings
+	limit  time.Duration // for each address
 
 	next    int
 	running map[int]context.CancelCauseFunc
@@ -52,11 +53,11 @@ type progress struct {
 	took time.Duration
 }
 
-// race returns the first connection that stands, or how each candidate failed.
-// Attempts that lose are cancelled and waited for.
-func (d *dialer) race(ctx context.Context, p Peer, list []candidate, booked *bookings) (*link, []attempt) {
+// race returns the first connection that stands, or how each candidate failed;
+// each has limit to answer. Attempts that lose are cancelled and waited for.
+func (d *dialer) race(ctx context.Context, p Peer, list []candidate, booked *bookings, limit time.Duration) (*link, []attempt) {
 	r := &race{
-		d: d, peer: p, list: list, booked: booked,
+		d: d, peer: p, list: list, booked: booked, limit: limit,
 		running: make(map[int]context.CancelCauseFunc), refused: make(map[netip.Addr]bool),
 		timer: time.NewTimer(0), events: make(chan progress, 2*len(list)), // no attempt ever blocks
 	}
@@ -149,7 +150,7 @@ func (r *race) start(ctx context.Context) {
 	}
 	r.next++
 	r.timer.Reset(r.d.load.stretch(stagger))
-	limit := r.d.cfg.DialTimeout
+	limit := r.limit
 	if c.transport == QUIC && r.refused[host] {
 		limit = min(limit, refusalGrace)
 	}

@@ -67,7 +67,7 @@ type Config struct {
 	Agent     string                // what identify tells peers of us, default "canopy"
 
 	Visits         int           // most visits under way at once, default 1000; fewer when descriptors are short
-	DialTimeout    time.Duration // for each address, handshake included; default 5 s
+	DialTimeout    time.Duration // for each address, handshake included, both visits of a silent peer together; default 6 s
 	RequestTimeout time.Duration // for identify and for each FIND_NODE reply; default 10 s
 	Transports     []Transport   // default TCP and QUIC
 	Resolver       madns.BasicResolver
@@ -103,7 +103,7 @@ func (c Config) withDefaults() Config {
 	}
 	c.Agent = cmp.Or(c.Agent, "canopy")
 	c.Visits = cmp.Or(c.Visits, 1000)
-	c.DialTimeout = cmp.Or(c.DialTimeout, 5*time.Second)
+	c.DialTimeout = cmp.Or(c.DialTimeout, 6*time.Second)
 	c.RequestTimeout = cmp.Or(c.RequestTimeout, 10*time.Second)
 	if len(c.Transports) == 0 {
 		c.Transports = []Transport{TCP, QUIC}

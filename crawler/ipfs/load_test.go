@@ -16,10 +16,10 @@ import (
 // TestFewDescriptors crawls living, silent and refused peers with hardly any
 // descriptors to spare: it takes longer and finds the same.
 func TestFewDescriptors(t *testing.T) {
-	plan := startHosts(t, 40)
+	plan := startHosts(t, 40, 0)
 	cfg := impatient
-	cfg.Bootstrap = []string{plan.Seed}
-	limitDescriptors(t, reserve+12)
+	cfg.Bootstrap = plan.Bootstrap
+	limitDescriptors(t, spare(t, reserve+12))
 	w := newWalker(t, cfg)
 	if got := cap(w.load.sockets); got > 12 {
 		t.Fatalf("%d descriptors to spare", got)
@@ -47,19 +47,25 @@ func TestFewDescriptors(t *testing.T) {
 	}
 }
 
-// limitDescriptors leaves this process n more descriptors than it has open.
-func limitDescriptors(t *testing.T, n int) {
+// spare is how many descriptors this process has open, and n more.
+func spare(t *testing.T, n int) int {
 	t.Helper()
 	open, err := os.ReadDir("/dev/fd")
 	if err != nil {
 		t.Skip("cannot count descriptors here")
 	}
+	return len(open) + n
+}
+
+// limitDescriptors lets this process have n descriptors.
+func limitDescriptors(t testing.TB, n int) {
+	t.Helper()
 	var before syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
 		t.Fatal(err)
 	}
 	few := before
-	few.Cur = uint64(len(open) + n)
+	few.Cur = uint64(n)
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &few); err != nil {
 		t.Fatal(err)
 	}
@@ -73,10 +79,10 @@ func limitDescriptors(t *testing.T, n int) {
 // TestShortageIsWaitedOut takes all descriptors away under the walker's feet,
 // and gives them back once it noticed.
 func TestShortageIsWaitedOut(t *testing.T) {
-	plan := startHosts(t, 2)
+	plan := startHosts(t, 2, 0)
 	noticed := make(onWarning)
-	w := newWalker(t, Config{Bootstrap: []string{plan.Seed}, Transports: []Transport{TCP}, Logger: slog.New(noticed)})
-	limitDescriptors(t, 16)
+	w := newWalker(t, Config{Bootstrap: plan.Bootstrap, Transports: []Transport{TCP}, Logger: slog.New(noticed)})
+	limitDescriptors(t, spare(t, 16))
 	var hoard []*os.File
 	for {
 		f, err := os.Open(os.DevNull)

@@ -91,7 +91,7 @@ func (p *Prober) Probe(ctx context.Context, t observation.Target) (observation.P
 // knock dials and asks one question. The error is a shortage of this machine.
 func (v *visit) knock(ctx context.Context, list []candidate) error {
 	w := v.s.w
-	l, failed := w.dialer.race(ctx, v.peer, list, &v.booked)
+	l, failed := w.dialer.race(ctx, v.peer, list, &v.booked, w.cfg.DialTimeout)
 	if l == nil {
 		v.settle(judge(failed))
 		for _, a := range failed {

@@ -50,7 +50,9 @@ func (w *Walker) Seeds(ctx context.Context) ([]Peer, error) {
 	targets <- peers
 	close(targets)
 	walked := make(chan error, 1)
-	go func() { walked <- newWalk(w, results).run(visiting, targets) }()
+	walk := newWalk(w, results)
+	walk.once = true
+	go func() { walked <- walk.run(visiting, targets) }()
 	var wrong []string
 	for len(wrong) < len(peers) {
 		select {

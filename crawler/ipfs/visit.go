@@ -24,6 +24,7 @@ const (
 type visit struct {
 	s      *walk
 	peer   Peer
+	again  bool   // the peer was visited before
 	idle   func() // to be called once the visit only waits
 	known  []multiaddr.Multiaddr
 	dialed []candidate
@@ -39,6 +40,7 @@ func (v *visit) run(ctx context.Context) error {
 	v.result.Visit.PeerID = v.peer.String()
 	v.result.Visit.VisitedAt = time.Now()
 	w := v.s.w
+	v.again = w.book.visited(v.peer)
 	for v.learn(); ; v.learn() {
 		r := w.plan(ctx, v.peer, v.known)
 		if len(r.candidates) == 0 {

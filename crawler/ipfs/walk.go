@@ -29,6 +29,7 @@ const (
 // walk is one Walk under way.
 type walk struct {
 	w       *Walker
+	once    bool // no second visits follow
 	results chan<- []observation.Result[Peer]
 	begun   chan struct{} // one for each visit
 	dialing chan struct{} // one for each visit that is past the pacer
@@ -142,7 +143,7 @@ func (v *visit) contact(ctx context.Context, list []candidate) error {
 // once makes one try and settles the visit. When limits of this machine stood
 // in the way and nobody answered, it returns that error.
 func (v *visit) once(ctx context.Context, list []candidate) (short error) {
-	l, failed := v.s.w.dialer.race(ctx, v.peer, list, &v.booked)
+	l, failed := v.s.w.dialer.race(ctx, v.peer, list, &v.booked, v.patience())
 	if l != nil {
 		v.talk(ctx, l)
 		return nil
@@ -155,6 +156,21 @@ func (v *visit) once(ctx context.Context, list []candidate) (short error) {
 		}
 	}
 	return nil
+}
+
+// patience is how long an address may be silent in this visit. The two visits of
+// a silent peer share the dial time-out: the first outlasts a lost SYN, which is
+// sent again after 1 s, the second a SYN lost twice, sent again after 3 s.
+func (v *visit) patience() time.Duration {
+	all := v.s.w.cfg.DialTimeout
+	switch first := all * 2 / 5; {
+	case v.s.once:
+		return all
+	case v.again:
+		return all - first
+	default:
+		return first
+	}
 }
 
 // pace waits until the host of c may be contacted.
