@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -52,6 +53,7 @@ func (f ruleFiles) load() (*operator.Rules, error) {
 
 func newExplain(a *app) *cobra.Command {
 	var files ruleFiles
+	var asOf string
 	cmd := &cobra.Command{
 		Use: "explain PEER|ADDRESS", Short: "What is believed of a peer or an address, and the evidence", Args: cobra.ExactArgs(1),
 		Long: `Print the facts of an address with the data set and day that each comes from, the
@@ -60,10 +62,18 @@ would change the verdict. An address is looked up in the data sets alone. A peer
 up in the record, by its whole ID; its facts are those of the day it was visited.`,
 		Example: "  canopy explain 207.241.224.2\n  canopy explain 12D3KooWKnDdG3iXw9eTFijk3EWSunZcFi54Zka4wmtqtt6rPxc8 --store chdb:demo/record --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.explain(cmd.Context(), args[0], files)
+			day := time.Time{}
+			if asOf != "" {
+				var err error
+				if day, err = time.Parse(time.DateOnly, asOf); err != nil {
+					return usagef("explain: --as-of %q: want a day such as 2026-03-01", asOf)
+				}
+			}
+			return a.explain(cmd.Context(), args[0], files, day)
 		},
 	}
 	files.register(cmd)
+	cmd.Flags().StringVar(&asOf, "as-of", "", "`day` of which to take the data sets, such as 2026-03-01 (default: the newest)")
 	return cmd
 }
 
@@ -71,7 +81,7 @@ up in the record, by its whole ID; its facts are those of the day it was visited
 type explanation struct {
 	Subject string             `json:"subject"`
 	Peer    *operator.Sighting `json:"peer,omitempty"` // nil for an address alone
-	Today   landExplanation    `json:"today"`          // what the data sets say now
+	Land    landExplanation    `json:"land"`           // what the data sets say of its address
 
 	Rules     string            `json:"rules"` // version
 	Threshold float64           `json:"threshold"`
@@ -90,14 +100,18 @@ type landExplanation struct {
 	Matches  []address.Match   `json:"matches"`
 }
 
-func (a *app) explain(ctx context.Context, subject string, files ruleFiles) error {
+func (a *app) explain(ctx context.Context, subject string, files ruleFiles, day time.Time) error {
 	rules, err := files.load()
 	if err != nil {
 		return err
 	}
-	table, err := a.openData()
+	dir := a.dataDir
+	if dir == "" {
+		dir = address.Find()
+	}
+	table, err := address.Open(dir, address.Options{AsOf: day})
 	if err != nil {
-		return err
+		return fmt.Errorf("open address data: %w", err)
 	}
 	var list []explanation
 	if addr, ok := parseAddress(subject); ok {
@@ -133,7 +147,7 @@ func parseAddress(s string) (netip.Addr, bool) {
 func explainAddress(rules *operator.Rules, table *address.Table, subject string, addr netip.Addr) explanation {
 	land := explainLand(table, addr)
 	f := land.Facts
-	return conclude(rules, explanation{Subject: subject, Today: land}, operator.Traits{
+	return conclude(rules, explanation{Subject: subject, Land: land}, operator.Traits{
 		ASN: f.ASN, Organisation: f.Organisation, Country: f.Country, Hosting: string(f.Hosting), Prefix: f.Prefix, Address: addr,
 	})
 }
@@ -156,7 +170,7 @@ func (a *app) explainPeer(ctx context.Context, rules *operator.Rules, table *add
 		}
 		for i := range sightings {
 			seen := &sightings[i]
-			e := explanation{Subject: peer, Peer: seen, Today: explainLand(table, seen.Traits.Address)}
+			e := explanation{Subject: peer, Peer: seen, Land: explainLand(table, seen.Traits.Address)}
 			list = append(list, conclude(rules, e, seen.Traits))
 		}
 		return nil
@@ -228,7 +242,7 @@ func printPeer(w *tabwriter.Writer, s *operator.Sighting) {
 }
 
 func printLand(w *tabwriter.Writer, e *explanation) {
-	land := e.Today
+	land := e.Land
 	fmt.Fprintf(w, "address\t%s\n", land.Address)
 	for _, m := range land.Matches {
 		fmt.Fprintf(w, "%s\t%s", m.Source.Name, m.Facts.Prefix)

@@ -46,9 +46,16 @@ func TestExplainAddressAsJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.stdout), &e); err != nil {
 		t.Fatalf("%v\n%s%s", err, r.stdout, r.stderr)
 	}
-	if e.Verdict.Operator != "institutional" || e.Entry == nil || e.Entry.ID != "internet-archive" || len(e.Verdict.Evidence) == 0 || len(e.Today.Matches) != 1 || e.Rules == "" {
+	if e.Verdict.Operator != "institutional" || e.Entry == nil || e.Entry.ID != "internet-archive" || len(e.Verdict.Evidence) == 0 || len(e.Land.Matches) != 1 || e.Rules == "" {
 		t.Errorf("%+v", e)
 	}
+}
+
+func TestExplainAsOf(t *testing.T) {
+	if r := canopy(t, "explain", "192.0.2.7", "--data", exampleData(t), "--as-of", "2020-01-02"); r.code != exitDone || !strings.Contains(r.stdout, "no version is as old as 2020-01-02") {
+		t.Errorf("exit %d: %s%s", r.code, r.stdout, r.stderr)
+	}
+	oneClearLine(t, canopy(t, "explain", "192.0.2.7", "--as-of", "yesterday"), exitUsage, "--as-of", "yesterday")
 }
 
 func TestExplainNobody(t *testing.T) {
