@@ -153,18 +153,6 @@ func insert[T any](ctx context.Context, s *Store, table string, columns []column
 	return s.insertBlock(ctx, b)
 }
 
-// insertBlock sends one block and returns nil once the store has it.
-func (s *Store) insertBlock(ctx context.Context, b *block) error {
-	send := s.insertNative
-	if s.target.speaksHTTP() {
-		send = s.insertHTTP
-	}
-	if err := send(ctx, b); err != nil {
-		return fmt.Errorf("insert %d rows into %s: %w", b.rows, b.table, err)
-	}
-	return nil
-}
-
 // insertNative sends a block through the client, row by row.
 func (s *Store) insertNative(ctx context.Context, b *block) error {
 	decoded := proto.Block{ServerContext: &chcolumn.ServerContext{}}

@@ -342,7 +342,7 @@ func testCancelledContext(t *testing.T, url string) {
 // full, and what was accepted arrives when the table is back.
 func testOutage(t *testing.T, url string) {
 	ctx := context.Background()
-	s := migrated(t, url, Options{BatchRows: 100, MaxPending: 1000, FlushEvery: time.Millisecond})
+	s := migrated(t, url, Options{BatchRows: 100, MaxPending: 1000, FlushEvery: time.Millisecond, Spool: NoSpool, StallLimit: time.Millisecond})
 	c := newCrawl("mainline")
 	if err := s.BeginCrawl(ctx, c); err != nil {
 		t.Fatal(err)

@@ -49,10 +49,19 @@ func (s *Store) post(ctx context.Context, params url.Values, body io.Reader) (*h
 	if res.StatusCode != http.StatusOK {
 		defer res.Body.Close()
 		text, _ := io.ReadAll(io.LimitReader(res.Body, 4096))
-		return nil, fmt.Errorf("ClickHouse refuses: %s", strings.TrimSpace(string(text)))
+		code, _ := strconv.Atoi(res.Header.Get("X-ClickHouse-Exception-Code"))
+		return nil, &refusal{code, strings.TrimSpace(string(text))}
 	}
 	return res, nil
 }
+
+// refusal is an answer with an error in it.
+type refusal struct {
+	code int // ClickHouse's, 0 when unknown
+	text string
+}
+
+func (r *refusal) Error() string { return "ClickHouse refuses: " + r.text }
 
 // insertHTTP sends a block as it is.
 func (s *Store) insertHTTP(ctx context.Context, b *block) error {

@@ -75,7 +75,8 @@ func latestVersion(files fs.FS) uint32 {
 }
 
 // Migrate creates the database and brings its schema up to this program's. It
-// does nothing on a store that is there already. Two programs may migrate at
+// does nothing on a store that is there already. Then it sends what earlier
+// runs have left in the spool, so that nothing overtakes it. Two programs may migrate at
 // once: every statement can be repeated and the list of what was applied keeps
 // one row per version. It fails on [ErrNewerSchema], and when a migration that
 // was applied differs from the one in this program.
@@ -86,6 +87,21 @@ func (s *Store) Migrate(ctx context.Context) error {
 	}
 	if err := s.migrate(ctx, list); err != nil {
 		return fmt.Errorf("migrate store %s: %w", s.target.name, err)
+	}
+	s.ready.Store(true)
+	return s.recover(ctx)
+}
+
+// recover sends what earlier runs have left in the spool.
+func (s *Store) recover(ctx context.Context) error {
+	if s.spool == nil {
+		return nil
+	}
+	if err := s.spool.adopt(); err != nil {
+		return err
+	}
+	if err := s.replay(ctx); err != nil {
+		return fmt.Errorf("replay spool %s: %w", s.spool.dir, err)
 	}
 	return nil
 }

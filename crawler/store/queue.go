@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // queue holds rows of one table between the one who saw them and the writer.
@@ -25,9 +26,12 @@ func newQueue[T any](table string, columns []column[T], limit int) *queue[T] {
 }
 
 // put takes over rows and returns how many now wait. While the queue is full
-// it blocks; when it is full because the store takes nothing, it gives back
-// the store's error and has not taken rows.
-func (q *queue[T]) put(ctx context.Context, rows []T) (waiting int, err error) {
+// it blocks; when nothing was taken from it for as long as stall, and the
+// latest insert failed, it gives back that failure and has not taken rows.
+// stalled is how long it blocked for failed inserts.
+func (q *queue[T]) put(ctx context.Context, rows []T, stall time.Duration) (waiting int, stalled time.Duration, err error) {
+	limit := time.NewTimer(stall)
+	defer limit.Stop()
 	for {
 		q.mu.Lock()
 		if q.count == 0 || q.count+len(rows) <= q.limit {
@@ -35,17 +39,23 @@ func (q *queue[T]) put(ctx context.Context, rows []T) (waiting int, err error) {
 			q.count += len(rows)
 			waiting = q.count
 			q.mu.Unlock()
-			return waiting, nil
+			return waiting, stalled, nil
 		}
 		room, lastErr := q.room, q.lastErr
 		q.mu.Unlock()
-		if lastErr != nil {
-			return 0, fmt.Errorf("store takes no rows: %w", lastErr)
-		}
+		before := time.Now()
 		select {
 		case <-room:
+		case <-limit.C:
+			if lastErr != nil {
+				return 0, stalled + time.Since(before), fmt.Errorf("store has taken no rows for %s: %w", stall, lastErr)
+			}
+			limit.Reset(stall)
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return 0, stalled, ctx.Err()
+		}
+		if lastErr != nil {
+			stalled += time.Since(before)
 		}
 	}
 }

@@ -15,6 +15,7 @@ type Status struct {
 	Latest   uint32        `json:"latest"`   // version that this program makes
 	Tables   []TableStatus `json:"tables"`   // empty without a schema
 	Crawls   []CrawlCount  `json:"crawls"`   // by network and state
+	Spool    *SpoolStatus  `json:"spool"`    // nil without one
 }
 
 // TableStatus describes one of the views that readers use.
@@ -43,6 +44,13 @@ var recordTables = []struct{ name, time string }{
 func (s *Store) Status(ctx context.Context) (Status, error) {
 	st := Status{Store: s.target.name, Database: s.target.database, Version: s.version, Latest: latestVersion(migrationFiles)}
 	var err error
+	if dir := s.spoolDir(); dir != "" {
+		spool, err := spoolStatus(dir)
+		if err != nil {
+			return st, err
+		}
+		st.Spool = &spool
+	}
 	if st.Schema, err = s.schemaVersion(ctx); err != nil || st.Schema == 0 {
 		return st, err
 	}

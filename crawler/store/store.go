@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -39,6 +40,12 @@ type Options struct {
 	BatchRows  int           // rows of one insert at most, default 100,000
 	FlushEvery time.Duration // longest wait of a row in memory, default 1 s
 	MaxPending int           // rows of one table in memory, default 400,000
+
+	InsertTimeout time.Duration // after which an insert has failed, default 15 s
+	Spool         string        // folder for rows that the store can't take; default: DIR.spool for chdb:DIR, else canopy-spool; "none" for none
+	SpoolBytes    int64         // room of the spool on disk, default 4 GiB
+	StallLimit    time.Duration // how long writers wait when memory and spool are full, default 10 min
+	SettleWithin  time.Duration // how long EndCrawl waits for the spool to empty, default 5 min
 }
 
 func (o Options) withDefaults() Options {
@@ -54,8 +61,23 @@ func (o Options) withDefaults() Options {
 	if o.MaxPending <= 0 {
 		o.MaxPending = 400_000
 	}
+	if o.InsertTimeout <= 0 {
+		o.InsertTimeout = 15 * time.Second
+	}
+	if o.SpoolBytes <= 0 {
+		o.SpoolBytes = 4 << 30
+	}
+	if o.StallLimit <= 0 {
+		o.StallLimit = 10 * time.Minute
+	}
+	if o.SettleWithin <= 0 {
+		o.SettleWithin = 5 * time.Minute
+	}
 	return o
 }
+
+// NoSpool as Options.Spool keeps rows that the store can't take in memory only.
+const NoSpool = "none"
 
 // Store is one open record. Its methods may be called from several goroutines.
 type Store struct {
@@ -76,10 +98,16 @@ type Store struct {
 	probes  *queue[observation.Probe]
 	tallies tallies
 
+	spool *spool      // nil without one
+	took  atomic.Bool // the store has taken rows from this process
+	ready atomic.Bool // the schema was seen to be up to date
+
+	stalled atomic.Int64 // nanoseconds that writers stood still, since a crawl ended
+
 	start sync.Once
 	wake  chan struct{}
 	stop  context.CancelFunc
-	done  chan struct{} // closed when the background writer has ended
+	done  chan struct{} // closed when the background writers have ended
 }
 
 // Open reaches the store at url:
@@ -102,6 +130,9 @@ func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 	s.edges = newQueue("edges_log", edgeColumns, s.opt.MaxPending)
 	s.probes = newQueue("probes_log", probeColumns, s.opt.MaxPending)
 	s.writing <- struct{}{}
+	if dir := s.spoolDir(); dir != "" && !opt.ReadOnly {
+		s.spool = newSpool(dir, s.opt.SpoolBytes, s.opt.Logger)
+	}
 	if err := s.connect(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -183,11 +214,12 @@ func (s *Store) Ready(ctx context.Context) error {
 	case have < latestVersion(migrationFiles):
 		return ErrOldSchema
 	}
+	s.ready.Store(true)
 	return nil
 }
 
-// Close writes what is still in memory and lets go of the store, and of the
-// lock on an embedded one. An error means that rows are lost.
+// Close writes what is still in memory, to the store or to the spool, and lets
+// go of both. An error means that rows are lost.
 func (s *Store) Close() error {
 	var errs []error
 	if s.done != nil {
@@ -196,6 +228,12 @@ func (s *Store) Close() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		errs = append(errs, s.Flush(ctx))
+	}
+	if s.spool != nil {
+		if _, rows, _ := s.spool.pending(); rows > 0 {
+			s.opt.Logger.Warn("rows wait in the spool; the next run on this store sends them", "rows", rows, "spool", s.spool.dir)
+		}
+		s.spool.close()
 	}
 	for _, c := range []driver.Conn{s.conn, s.admin} {
 		if c != nil {

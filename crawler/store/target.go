@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -100,6 +101,23 @@ func (t *target) parseServer(raw string) error {
 	t.name = fmt.Sprintf("%s://%s", scheme, strings.Join(t.options.Addr, ","))
 	return nil
 }
+
+// spoolDir is where rows wait for this store, empty for nowhere. A folder of
+// its own for each store lets several share what Options.Spool names.
+func (s *Store) spoolDir() string {
+	base := s.opt.Spool
+	switch {
+	case base == NoSpool:
+		return ""
+	case base == "" && s.target.dir != "":
+		base = s.target.dir + ".spool"
+	case base == "":
+		base = "canopy-spool"
+	}
+	return filepath.Join(base, unsafeInPath.ReplaceAllString(strings.Join(s.target.options.Addr, ",")+"-"+s.target.database, "_"))
+}
+
+var unsafeInPath = regexp.MustCompile(`[^A-Za-z0-9.,-]`)
 
 func (t *target) defaultPort(scheme string) string {
 	switch {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,15 +13,18 @@ import (
 
 // BeginCrawl writes the crawl's row, with state running.
 func (s *Store) BeginCrawl(ctx context.Context, c observation.Crawl) error {
-	if err := s.Ready(ctx); err != nil {
-		return err
+	if !s.ready.Load() { // once it was, an outage is the spool's affair
+		if err := s.Ready(ctx); err != nil {
+			return err
+		}
 	}
 	c.State, c.EndedAt = observation.Running, time.Time{}
 	return s.writeCrawl(ctx, c)
 }
 
 // Visits takes over v, to be written with others: see [Store.Flush]. It blocks
-// while too much waits, and fails when the store accepts nothing; the same
+// while too much waits, so that a crawl pauses, and fails when for
+// Options.StallLimit neither the store nor the spool took anything; the same
 // rows may then be given again.
 func (s *Store) Visits(ctx context.Context, v []observation.Visit) error {
 	if err := put(ctx, s, s.visits, v); err != nil {
@@ -49,11 +53,39 @@ func (s *Store) Probes(ctx context.Context, p []observation.Probe) error {
 
 // EndCrawl writes what waits, counts the crawl's rows in the store against
 // those that were sent, and then writes the crawl's final row. A difference is
-// an error that names both numbers, and leaves the crawl running.
+// an error that names both numbers, and leaves the crawl running. When the
+// store does not take what is in the spool in time, the crawl is marked
+// degraded, its final row joins the others, and the error is [ErrSpooled].
 func (s *Store) EndCrawl(ctx context.Context, c observation.Crawl) error {
 	if err := s.Flush(ctx); err != nil {
 		return err
 	}
+	unsettled := s.settle(ctx)
+	if stalled := time.Duration(s.stalled.Swap(0)); stalled > 0 {
+		c.State, c.Notes = observation.Degraded, append(slices.Clone(c.Notes), fmt.Sprintf("The crawl stood still for %s: neither ClickHouse nor the spool took rows.", stalled.Round(time.Millisecond)))
+	}
+	switch {
+	case errors.Is(unsettled, ErrSpooled):
+		c.State, c.Notes = observation.Degraded, append(slices.Clone(c.Notes), "ClickHouse was away when the crawl ended: its rows came later and were not counted.")
+	case unsettled != nil:
+		return unsettled
+	default:
+		if err := s.reconcile(ctx, c); err != nil {
+			return err
+		}
+	}
+	if err := s.writeCrawl(ctx, c); err != nil {
+		return err
+	}
+	s.tallies.forget(c.ID)
+	if unsettled != nil {
+		return fmt.Errorf("end crawl %s: %w", c.ID, unsettled)
+	}
+	return nil
+}
+
+// reconcile counts the crawl's rows.
+func (s *Store) reconcile(ctx context.Context, c observation.Crawl) error {
 	sent := s.tallies.of(c.ID)
 	for _, t := range []struct {
 		view string
@@ -68,15 +100,11 @@ func (s *Store) EndCrawl(ctx context.Context, c observation.Crawl) error {
 			return fmt.Errorf("reconcile crawl %s: %d %s sent, %d stored", c.ID, t.sent, t.view, stored)
 		}
 	}
-	if err := s.writeCrawl(ctx, c); err != nil {
-		return err
-	}
-	s.tallies.forget(c.ID)
 	return nil
 }
 
-// Flush writes every row that was taken over before it was called. Once it
-// returns nil they are safe.
+// Flush writes every row that was taken over before it was called, to the
+// store or to the spool. Once it returns nil they are safe.
 func (s *Store) Flush(ctx context.Context) error {
 	return s.exclusively(ctx, func() error {
 		return errors.Join(s.visits.flush(ctx, s), s.edges.flush(ctx, s), s.probes.flush(ctx, s))
@@ -105,7 +133,8 @@ func put[T any](ctx context.Context, s *Store, q *queue[T], rows []T) error {
 		return nil
 	}
 	s.start.Do(s.startWriter)
-	waiting, err := q.put(ctx, rows)
+	waiting, stalled, err := q.put(ctx, rows, s.opt.StallLimit)
+	s.stalled.Add(int64(stalled))
 	if err == nil && waiting >= s.opt.BatchRows {
 		select {
 		case s.wake <- struct{}{}:
@@ -120,8 +149,17 @@ func put[T any](ctx context.Context, s *Store, q *queue[T], rows []T) error {
 func (s *Store) startWriter() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop, s.done = cancel, make(chan struct{})
-	go func() {
-		defer close(s.done)
+	var writers sync.WaitGroup
+	defer func() {
+		go func() {
+			writers.Wait()
+			close(s.done)
+		}()
+	}()
+	if s.spool != nil {
+		writers.Go(func() { s.startReplay(ctx) })
+	}
+	writers.Go(func() {
 		tick := time.NewTicker(s.opt.FlushEvery)
 		defer tick.Stop()
 		for {
@@ -132,10 +170,10 @@ func (s *Store) startWriter() {
 				return
 			}
 			if err := s.Flush(ctx); err != nil && ctx.Err() == nil {
-				s.opt.Logger.Warn("rows wait in memory: the store does not take them", "error", err)
+				s.opt.Logger.Warn("rows wait in memory: neither the store nor the spool takes them", "error", err)
 			}
 		}
-	}()
+	})
 }
 
 // tallies counts the distinct rows taken over for each crawl under way.
