@@ -43,8 +43,9 @@ func (n *Network) readClearcut(ctx context.Context, q analysis.Querier, rules *o
 		return err
 	}
 	graph, err := clearcut.Load(ctx, q, rules, &crawl)
-	if errors.Is(err, clearcut.ErrNetwork) {
-		n.Clearcut.Absent = "The latest crawl with routing tables can’t be simulated: " + legible(err.Error()) + "."
+	var described clearcut.NetworkError
+	if errors.As(err, &described) {
+		n.Clearcut.Absent = "The latest crawl with routing tables can’t be simulated: " + legible(described.Error()) + "."
 		return nil
 	}
 	if err != nil {

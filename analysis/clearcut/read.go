@@ -61,9 +61,12 @@ func (c Crawl) Warnings() []string {
 	return list
 }
 
-// ErrNetwork is returned when a crawl's settings do not describe a network in
-// which lookups are known.
-var ErrNetwork = errors.New("no network to simulate")
+// NetworkError says why lookups can't be simulated on a crawl, however good its
+// tables are.
+type NetworkError struct{ Reason error }
+
+func (e NetworkError) Error() string { return e.Reason.Error() }
+func (e NetworkError) Unwrap() error { return e.Reason }
 
 // ErrNoTables is returned when no crawl with routing tables fits.
 var ErrNoTables = errors.New("run `canopy crawl NETWORK --edges` first: a clear-cut needs routing tables")
@@ -204,10 +207,10 @@ type loader struct {
 func (l *loader) peers(ctx context.Context, q analysis.Querier) error {
 	derive, err := l.crawl.Network.keyOf()
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNetwork, err)
+		return NetworkError{err}
 	}
 	if err := l.crawl.Network.check(); err != nil {
-		return fmt.Errorf("%w: %w", ErrNetwork, err)
+		return NetworkError{err}
 	}
 	rows, err := q.QueryContext(ctx, `
 SELECT number, peer_id, outcome = 'answered', toString(address), port, if(length(@bootstrap) > 0, addresses, []), agent, protocols, asn, organisation, country, hosting
