@@ -46,8 +46,8 @@ func drawn(spells []Spell) []life {
 }
 
 // kaplanMeier is the product-limit estimate of sessions that last at least as
-// long as the shortest.
-func kaplanMeier(lives []life, shortest time.Duration) estimator {
+// long as the curve begins at.
+func kaplanMeier(lives []life, from time.Duration) estimator {
 	type event struct {
 		t     float64
 		group uint64
@@ -56,7 +56,7 @@ func kaplanMeier(lives []life, shortest time.Duration) estimator {
 	}
 	var events []event
 	for _, l := range lives {
-		entry := max(shortest.Seconds(), l.entry)
+		entry := max(from.Seconds(), l.entry)
 		if l.exit <= entry {
 			continue
 		}
@@ -72,7 +72,7 @@ func kaplanMeier(lives []life, shortest time.Duration) estimator {
 		return 0
 	})
 	return func(weights []float64) []step {
-		curve := []step{{shortest.Seconds(), 1}}
+		curve := []step{{from.Seconds(), 1}}
 		risk, share := 0.0, 1.0
 		for i := 0; i < len(events); {
 			j, died, left := i, 0.0, 0.0
@@ -100,11 +100,11 @@ func kaplanMeier(lives []life, shortest time.Duration) estimator {
 
 // createBased is the share of sessions created in the first half of the watch
 // that last longer than each time up to half of it: each is watched that long.
-func createBased(all []life, shortest, half time.Duration) estimator {
+func createBased(all []life, from, half time.Duration) estimator {
 	var lives []life
 	for _, l := range all {
 		lost := !l.ended && l.exit < half.Seconds()
-		if l.began <= half.Seconds() && l.exit >= shortest.Seconds() && !lost {
+		if l.began <= half.Seconds() && l.exit >= from.Seconds() && !lost {
 			lives = append(lives, l)
 		}
 	}
@@ -122,7 +122,7 @@ func createBased(all []life, shortest, half time.Duration) estimator {
 		if total == 0 {
 			return nil
 		}
-		curve, left := []step{{shortest.Seconds(), 1}}, total
+		curve, left := []step{{from.Seconds(), 1}}, total
 		for _, l := range lives {
 			if l.exit > half.Seconds() {
 				break
@@ -200,15 +200,15 @@ func ramp(x, width float64) float64 {
 // Settings of the EM.
 const (
 	bins      = 40
-	rounds    = 150
+	rounds    = 300
 	converged = 1e-5
 )
 
 // turnbull is the self-consistent estimate over bins of equal width in the
-// logarithm, from half of the shortest session to the longest, and one beyond.
-func turnbull(spells []Spell, shortest time.Duration) estimator {
+// logarithm up to the longest session, and one beyond.
+func turnbull(spells []Spell, from time.Duration) estimator {
 	list := facts(spells)
-	longest := 2 * shortest.Seconds()
+	longest := 2 * from.Seconds()
 	for _, f := range list {
 		end := f.before + f.seen
 		if !math.IsInf(f.after, 1) {
@@ -217,12 +217,12 @@ func turnbull(spells []Spell, shortest time.Duration) estimator {
 		longest = max(longest, end)
 	}
 	edges := make([]float64, bins+1)
-	// A bin begins at the shortest, from which on the curve is given.
-	const below = 4
-	ratio := math.Pow(longest/shortest.Seconds(), 1.0/(bins-below))
+	const below = 6 // bins before that at which the curve begins; the first reaches down to 0
+	ratio := math.Pow(longest/from.Seconds(), 1.0/(bins-below))
 	for i := range edges {
-		edges[i] = shortest.Seconds() * math.Pow(ratio, float64(i-below))
+		edges[i] = from.Seconds() * math.Pow(ratio, float64(i-below))
 	}
+	edges[0] = 0
 	agree, visible := kernels(list, edges)
 	var start []float64
 	estimate := func(weights []float64) []step {

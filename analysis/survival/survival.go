@@ -4,8 +4,8 @@
 // found the peer down and the first that found it up, and ended between the
 // last that found it up and the first that found it down. Short sessions fall
 // between probes, and a session that was under way when the watch began says
-// nothing of its age. So every figure here is of sessions that last at least as
-// long as the probes are apart, and whose beginning was seen.
+// nothing of its age. So every curve here is of sessions that last at least
+// twice as long as probes are apart, and whose beginning was seen.
 //
 // Three methods stand beside each other: Kaplan & Meier (1958) with delayed
 // entry, Turnbull's (1976) self-consistent estimate for interval-censored
@@ -25,7 +25,7 @@ import (
 
 // The methods, in one sentence each.
 const (
-	KaplanMeier = "Kaplan-Meier with delayed entry: a session counts from the age of the shortest that is visible or at which it was first seen, whichever is later; beginnings and ends are drawn evenly within their intervals"
+	KaplanMeier = "Kaplan-Meier with delayed entry: a session counts from the age at which the curve begins or at which it was first seen, whichever is later; beginnings and ends are drawn evenly within their intervals"
 	Turnbull    = "Turnbull's self-consistent estimate (EM) for sessions whose beginning and end are known as intervals, with those unseen between probes, on bins of equal width in the logarithm"
 	CreateBased = "create-based (Stutzbach & Rejaie): sessions that began in the first half of the watch, up to half of its length"
 	bands       = "; 95 % percentile interval from resamples of peers in 64 groups"
@@ -80,10 +80,11 @@ type Quantile struct {
 // Result is what the sessions of some peers show.
 type Result struct {
 	Shortest  time.Duration `json:"shortest_ns"` // sessions of this length can't be missed
+	From      time.Duration `json:"from_ns"`     // curves are of sessions that last at least this, twice the shortest: below it, when the probes came says more than how long a session was
 	Sessions  int           `json:"sessions"`
 	AlreadyUp int           `json:"already_up"` // when the watch began: their age is not known
 	StillUp   int           `json:"still_up"`   // or lost from sight: censored
-	Used      int           `json:"used"`       // whose beginning was seen and that may last at least as long as the shortest
+	Used      int           `json:"used"`       // whose beginning was seen
 	Peers     int           `json:"peers"`      // of the used sessions
 	Kaplan    *Curve        `json:"kaplan_meier,omitempty"`
 	Turnbull  *Curve        `json:"turnbull,omitempty"`
@@ -103,11 +104,11 @@ func Compute(spells []Spell, opt Options) (Result, error) {
 	}
 	opt = opt.withDefaults()
 	draws := resamples(opt)
-	at := times(used, r.Shortest)
-	r.Kaplan = curve(KaplanMeier, r, at, draws, kaplanMeier(drawn(used), r.Shortest))
-	r.Turnbull = curve(Turnbull, r, at, draws, turnbull(used, r.Shortest))
-	if half := opt.Watch / 2; half > 2*r.Shortest {
-		if estimate := createBased(drawn(used), r.Shortest, half); estimate != nil {
+	at := times(used, r.From)
+	r.Kaplan = curve(KaplanMeier, r, at, draws, kaplanMeier(drawn(used), r.From))
+	r.Turnbull = curve(Turnbull, r, at, draws, turnbull(used, r.From))
+	if half := opt.Watch / 2; half > 2*r.From {
+		if estimate := createBased(drawn(used), r.From, half); estimate != nil {
 			r.Created = curve(CreateBased, r, at, draws, estimate)
 		}
 	}
@@ -121,10 +122,10 @@ func Kaplan(spells []Spell, shortest time.Duration, opt Options) (Result, error)
 	if err != nil || r.Sessions == 0 {
 		return r, err
 	}
-	r.Shortest, r.Absent = shortest, ""
+	r.Shortest, r.From, r.Absent = shortest, 2*shortest, ""
 	used := r.use(spells)
 	if r.Absent == "" {
-		r.Kaplan = curve(KaplanMeier, r, times(used, shortest), resamples(opt.withDefaults()), kaplanMeier(drawn(used), shortest))
+		r.Kaplan = curve(KaplanMeier, r, times(used, r.From), resamples(opt.withDefaults()), kaplanMeier(drawn(used), r.From))
 	}
 	return r, nil
 }
@@ -165,11 +166,11 @@ func sift(spells []Spell, opt Options) (r Result, used []Spell, err error) {
 	}
 	slices.Sort(gaps)
 	r.Shortest = gaps[len(gaps)*9/10]
+	r.From = 2 * r.Shortest
 	return r, r.use(spells), nil
 }
 
-// use keeps the sessions that began in sight and may last at least as long as
-// the shortest.
+// use keeps the sessions that began in sight.
 func (r *Result) use(spells []Spell) (used []Spell) {
 	peers, ended := map[uint64]bool{}, 0
 	for _, s := range spells {
@@ -189,17 +190,17 @@ func (r *Result) use(spells []Spell) (used []Spell) {
 	return used
 }
 
-// times are those at which curves are given: of equal ratio, from the shortest
-// session to the longest.
-func times(used []Spell, shortest time.Duration) []float64 {
-	longest := 2 * shortest
+// times are those at which curves are given: of equal ratio, from the first on
+// to the longest session.
+func times(used []Spell, from time.Duration) []float64 {
+	longest := 2 * from
 	for _, s := range used {
 		longest = max(longest, s.Before+s.Seen)
 	}
 	const points = 40
 	at := make([]float64, points)
 	for i := range at {
-		at[i] = shortest.Seconds() * math.Pow(longest.Seconds()/shortest.Seconds(), float64(i)/(points-1))
+		at[i] = from.Seconds() * math.Pow(longest.Seconds()/from.Seconds(), float64(i)/(points-1))
 	}
 	return at
 }
@@ -272,7 +273,7 @@ func quantile(method string, r Result, share float64, seen []step, curves [][]st
 	}
 	lower = min(lower, value)
 	q.Seconds = analysis.Estimate{
-		Value: value, Unit: fmt.Sprintf("seconds that %.0f %% of sessions of at least %v do not exceed", 100*share, r.Shortest.Round(time.Second)),
+		Value: value, Unit: fmt.Sprintf("seconds that %.0f %% of sessions of at least %v do not exceed", 100*share, r.From.Round(time.Second)),
 		Lower: lower, Upper: max(value, upper), Level: level, N: r.Used, NUnit: fmt.Sprintf("sessions of %d peers", r.Peers), Method: method + bands,
 	}
 	switch {

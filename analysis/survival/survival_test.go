@@ -78,7 +78,7 @@ func TestCurvesMeetThePlan(t *testing.T) {
 			}
 		}
 		for _, q := range c.Quartiles {
-			want := demo.quantile(q.Share, r.Shortest)
+			want := demo.quantile(q.Share, r.From)
 			if e := q.Seconds; math.Abs(e.Value/want-1) > 0.2 || e.Lower > e.Value || e.Upper < e.Value {
 				t.Errorf("%.20s: quartile %v: %.0f (%.0f to %.0f), want %.0f", c.Method, q.Share, e.Value, e.Lower, e.Upper, want)
 			}

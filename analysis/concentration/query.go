@@ -1,0 +1,53 @@
+package concentration
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"canopy/analysis"
+)
+
+// Held is one announced prefix and the reachable peers in it. Weight is the sum
+// over crawls of the share of that crawl's reachable peers.
+type Held struct {
+	Prefix string
+	Peers  int // distinct
+	Weight float64
+}
+
+// Prefixes reads which announced prefixes the peers stand in that answered in
+// the given crawls of one network, largest first; an empty prefix is of the
+// peers whose prefix is not known. A peer stands where it answered last. totals
+// are the reachable peers of each crawl.
+func Prefixes(ctx context.Context, q analysis.Querier, network string, crawls []string, totals []int) ([]Held, error) {
+	rows, err := q.QueryContext(ctx, `
+SELECT prefix, count() AS peers, sum(arraySum(arrayMap(t -> 1 / @totals[t], up))) AS weight
+FROM (
+    SELECT argMax(toString(prefix), visited_at) AS prefix, groupUniqArray(indexOf(@crawls, toString(crawl_id))) AS up
+    FROM visits
+    WHERE network = @network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls)))
+    GROUP BY sipHash128(peer_id)
+)
+GROUP BY prefix
+ORDER BY weight DESC, prefix`,
+		sql.Named("totals", totals), sql.Named("network", network), sql.Named("crawls", crawls))
+	if err != nil {
+		return nil, fmt.Errorf("read prefixes: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	var held []Held
+	for rows.Next() {
+		var h Held
+		var peers uint64
+		if err := rows.Scan(&h.Prefix, &peers, &h.Weight); err != nil {
+			return nil, fmt.Errorf("read prefixes: %w", err)
+		}
+		h.Peers = int(peers)
+		held = append(held, h)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read prefixes: %w", err)
+	}
+	return held, nil
+}
