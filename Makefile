@@ -58,7 +58,22 @@ fuzz: ## every fuzz target for FUZZTIME each
 	  echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p; done; done
 
 bench: engine ## performance figures, as ratios against a named peer in the same run
-	$(GO) test -run '^$$' -bench . -benchmem -timeout 60m ./...
+	@$(GO) test -run '^$$' -bench . -benchmem -timeout 60m ./... | awk "$$TABLE"
+
+# One line for each figure: what was run, the value, its unit.
+define TABLE
+/^pkg:/ { package = $$2 }
+/^Benchmark/ {
+  if (package != "") print "\n" package
+  package = ""; name = $$1; sub(/^Benchmark/, "", name); sub(/-[0-9]+$$/, "", name)
+  for (i = 3; i < NF; i += 2) { printf "  %-24s %14s  %s\n", name, $$i, $$(i + 1); name = "" }
+}
+/_test.go:[0-9]+: / { sub(/^.*_test.go:[0-9]+: /, "  : "); print; next }
+/^ok|no test files/ { next }
+/FAIL|panic:/ { print; failed = 1 }
+END { exit failed }
+endef
+export TABLE
 
 clean: ## what was built or made by the demo (the engine stays)
 	rm -rf bin demo dist
