@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"canopy/crawler/mainline/krpc"
 	"canopy/crawler/observation"
@@ -14,7 +15,10 @@ import (
 // the node is among those that the lookup should find.
 const aims = 4
 
-// Measure looks up random targets, then aims lookups near every marked node to
+// scouts are the lookups that tell how far from a node to aim.
+const scouts = 8
+
+// Measure looks up random targets, and aims lookups near every marked node to
 // see how many of the living lookups find. It returns what the record keeps,
 // without the crawl's ID, also when ctx ended before all was done.
 func (s *Sizer) Measure(ctx context.Context) ([]observation.Lookup, []observation.Mark, error) {
@@ -22,21 +26,24 @@ func (s *Sizer) Measure(ctx context.Context) ([]observation.Lookup, []observatio
 		return nil, nil, fmt.Errorf("measure size: no nodes were marked")
 	}
 	done := make([]observation.Lookup, s.opt.Lookups)
-	s.each(len(done), func(i int) {
-		if ctx.Err() == nil {
-			done[i] = s.measure(ctx, uint32(i))
+	first := min(len(done), scouts)
+	s.each(first, func(i int) { done[i] = s.measure(ctx, uint32(i)) })
+	s.mean = meanDistance(done[:first])
+	// The rest is done in random order, so that whatever trouble there is for a
+	// while meets lookups of both kinds alike.
+	rest, aimed := len(done)-first, len(s.marks)
+	if s.mean == 0 {
+		aimed = 0
+	}
+	order := rand.Perm(rest + aimed)
+	s.each(len(order), func(i int) {
+		if n := order[i]; n < rest {
+			done[first+n] = s.measure(ctx, uint32(first+n))
+		} else {
+			s.aim(ctx, &s.marks[n-rest])
 		}
 	})
-	var lookups []observation.Lookup
-	for _, l := range done {
-		if l.K > 0 {
-			lookups = append(lookups, l)
-		}
-	}
-	s.mean = meanDistance(lookups)
-	if s.mean > 0 {
-		s.each(len(s.marks), func(i int) { s.aim(ctx, &s.marks[i]) })
-	}
+	lookups := slices.DeleteFunc(done, func(l observation.Lookup) bool { return l.K == 0 }) // cut short
 	return lookups, s.marks, nil
 }
 

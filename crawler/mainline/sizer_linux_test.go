@@ -59,7 +59,7 @@ func crawlZone(ctx context.Context, tb testing.TB, n *swarm.Network, bits int, l
 		tb.Fatal(err)
 	}
 	cfg := local(n.Bootstrap()...)
-	cfg.Zone, cfg.ReadTables, cfg.MinTimeout, cfg.MaxTimeout = zone, false, 60*time.Millisecond, 250*time.Millisecond
+	cfg.Zone, cfg.ReadTables, cfg.MinTimeout, cfg.MaxTimeout = zone, false, 100*time.Millisecond, 400*time.Millisecond
 	if loss > 0 {
 		cfg = cfg.Wrapped(func(c net.PacketConn) net.PacketConn { return lossy{c, loss} })
 	}
@@ -207,7 +207,8 @@ func BenchmarkSizeOverSockets(b *testing.B) {
 			}
 			s := population.Compute(c.evidence(2))
 			truth := float64(c.truth)
-			line := fmt.Sprintf("%5d up, loss %4.1f %%, marks %d of %d:", c.truth, 100*loss, s.Evidence.Marks.Found(), s.Evidence.Marks.Total())
+			line := fmt.Sprintf("%5d up, loss %4.1f %%, marks %d of %d, by lookups %d of %d:", c.truth, 100*loss,
+				s.Evidence.Marks.Found(), s.Evidence.Marks.Total(), s.Evidence.Distances.Marks.Found(), s.Evidence.Distances.Marks.Total())
 			for i, a := range []population.Answer{s.Corrected, s.Distances, s.Floor} {
 				if e := a.Estimate; e != nil {
 					present[i]++
