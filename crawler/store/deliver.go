@@ -129,6 +129,30 @@ func (s *Store) startReplay(ctx context.Context) {
 	}
 }
 
+// flushPatiently is Flush that waits for room in a full spool, no longer than
+// the options say.
+func (s *Store) flushPatiently(ctx context.Context) error {
+	limit := time.NewTimer(s.opt.SettleWithin)
+	defer limit.Stop()
+	for {
+		var changed <-chan struct{}
+		if s.spool != nil {
+			_, _, changed = s.spool.pending() // before the attempt, so that no change is missed
+		}
+		err := s.Flush(ctx)
+		if !errors.Is(err, errSpoolFull) {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-limit.C:
+			return err
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
 // settle waits until the spool is empty, no longer than the options say.
 func (s *Store) settle(ctx context.Context) error {
 	if s.spool == nil {

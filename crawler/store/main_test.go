@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,6 +22,13 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("CANOPY_TEST_HOLD"); dir != "" {
 		hold(dir)
 		return
+	}
+	if args := strings.Split(os.Getenv("CANOPY_TEST_WRITE"), "\n"); len(args) == 3 {
+		first, _ := strconv.Atoi(args[2])
+		panic(writeUntilKilled(args[0], args[1], first))
+	}
+	if args := strings.Split(os.Getenv("CANOPY_TEST_SERVE"), "\n"); len(args) == 2 {
+		panic(serveUntilKilled(args[0], args[1]))
 	}
 	var err error
 	if dataDir, err = os.MkdirTemp("", "canopy-store-"); err != nil {
@@ -101,6 +109,9 @@ func newDatabase() string {
 // openAt opens a store and drops its database when the test ends.
 func openAt(tb testing.TB, url string, o Options) *Store {
 	tb.Helper()
+	if o.Spool == "" {
+		o.Spool = tb.TempDir()
+	}
 	s, err := Open(context.Background(), url, o)
 	if err != nil {
 		tb.Fatal(err)

@@ -223,11 +223,11 @@ func (s *Store) Ready(ctx context.Context) error {
 func (s *Store) Close() error {
 	var errs []error
 	if s.done != nil {
-		s.stop()
-		<-s.done
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		errs = append(errs, s.Flush(ctx))
+		errs = append(errs, s.flushPatiently(ctx))
+		s.stop()
+		<-s.done
 	}
 	if s.spool != nil {
 		if _, rows, _ := s.spool.pending(); rows > 0 {
