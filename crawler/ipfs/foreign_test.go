@@ -30,15 +30,18 @@ import (
 
 const clients = "testdata/clients"
 
-// TestForeignNodes crawls a swarm of js-libp2p nodes of two generations and of
-// go-libp2p hosts, among them one that left and one that came back as a
-// mere client, while tables still name both.
+// crawls is how often the swarm is crawled: each time must find all of it.
+const crawls = 10
+
+// TestForeignNodes crawls a swarm of js-libp2p nodes of two generations, of
+// Kubo where it is built, and of go-libp2p hosts, among them one that left and
+// one that came back as a mere client, while tables still name both.
 func TestForeignNodes(t *testing.T) {
 	if !foreign.Inside() {
 		inNamespace(t)
 		return
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
 	cfg := foreign.DefaultIPFS()
@@ -66,28 +69,42 @@ func TestForeignNodes(t *testing.T) {
 	former.close()
 	client := startGo(t, 102, former.key, dht.ModeClient)
 
-	before := tables(swarm, stay)
-	seen := crawlForeign(t, ctx, swarm.Bootstrap(), log)
-	after := tables(swarm, stay)
+	for n := range crawls {
+		before := tables(swarm, stay)
+		seen := crawlForeign(t, ctx, swarm.Bootstrap(), log)
+		seen.checkTables(t, before, tables(swarm, stay))
+		seen.checkNodes(t, swarm, stay)
+		if _, named := seen.visits[gone.ID().String()]; n == 0 || named {
+			seen.want(t, "host that left", gone.ID(), observation.Refused)
+		}
+		if _, named := seen.visits[client.ID().String()]; n == 0 || named {
+			seen.want(t, "host that is a client now", client.ID(), observation.WrongProtocol)
+		}
+		if exist := len(swarm.Nodes()) + len(hosts); len(seen.visits) > exist {
+			t.Errorf("%d peers visited, only %d exist", len(seen.visits), exist)
+		}
+	}
+}
+
+// checkNodes asserts that all servers were found, and no client taken for one.
+func (r *record) checkNodes(t *testing.T, swarm *foreign.IPFS, hosts []goNode) {
+	t.Helper()
 	for _, n := range swarm.Nodes() {
-		if v := seen.visits[n.ID]; !n.Server && v.Outcome == observation.Answered {
+		if v := r.visits[n.ID]; !n.Server && v.Outcome == observation.Answered {
 			t.Errorf("%s answered, but is a client", n.ID)
 		} else if n.Server {
 			checkForeign(t, v, n)
 		}
 	}
-	for _, h := range stay {
-		checkForeign(t, seen.visits[h.ID().String()], foreign.IPFSNode{ID: h.ID().String(), Agent: goAgent})
+	for _, h := range hosts {
+		checkForeign(t, r.visits[h.ID().String()], foreign.IPFSNode{ID: h.ID().String(), Agent: goAgent})
 	}
-	seen.checkTables(t, before, after)
-	if v := seen.visits[gone.ID().String()]; v.Outcome != observation.Refused {
-		t.Errorf("host that left: outcome %q (%s), want %q", v.Outcome, v.Detail, observation.Refused)
-	}
-	if v := seen.visits[client.ID().String()]; v.Outcome != observation.WrongProtocol {
-		t.Errorf("host that is a client now: outcome %q (%s), want %q", v.Outcome, v.Detail, observation.WrongProtocol)
-	}
-	if exist := len(swarm.Nodes()) + len(hosts); len(seen.visits) > exist {
-		t.Errorf("%d peers visited, only %d exist", len(seen.visits), exist)
+}
+
+func (r *record) want(t *testing.T, what string, id peer.ID, want observation.Outcome) {
+	t.Helper()
+	if v := r.visits[id.String()]; v.Outcome != want {
+		t.Errorf("%s: outcome %q (%s), want %q", what, v.Outcome, v.Detail, want)
 	}
 }
 
