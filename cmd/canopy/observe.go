@@ -108,6 +108,9 @@ type observer struct {
 	networks []*observedNetwork
 	rows     rowCounts
 
+	crawled     chan struct{} // closed once there is something to report
+	haveCrawled func()
+
 	mu     sync.Mutex
 	report reportState
 }
@@ -121,7 +124,8 @@ type reportState struct {
 }
 
 func newObserver(ctx context.Context, a *app, o observeOptions, record *store.Store) (*observer, error) {
-	ob := &observer{app: a, options: o, record: record, started: time.Now()}
+	ob := &observer{app: a, options: o, record: record, started: time.Now(), crawled: make(chan struct{})}
+	ob.haveCrawled = sync.OnceFunc(func() { close(ob.crawled) })
 	for _, s := range o.sections {
 		n, err := newObservedNetwork(ob, s)
 		if err != nil {
@@ -160,29 +164,26 @@ func (ob *observer) takeOver(ctx context.Context) error {
 // run crawls, probes and reports until ctx ends, or until something fails
 // that makes going on senseless.
 func (ob *observer) run(ctx context.Context, claim *store.Claim) error {
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	var tasks sync.WaitGroup
-	start := func(task func(context.Context) error) {
-		tasks.Go(func() {
-			if err := task(ctx); err != nil {
-				fail(err)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	tasks := []func(context.Context) error{func(ctx context.Context) error { return ob.beat(ctx, claim) }}
+	for _, n := range ob.networks {
+		tasks = append(tasks, n.crawls, n.monitor.Run)
+	}
+	if ob.options.reportEvery > 0 {
+		tasks = append(tasks, ob.reports)
+	}
+	errs := make([]error, len(tasks))
+	var running sync.WaitGroup
+	for i, task := range tasks {
+		running.Go(func() {
+			if errs[i] = task(ctx); errs[i] != nil {
+				stop()
 			}
 		})
 	}
-	for _, n := range ob.networks {
-		start(n.crawls)
-		start(n.monitor.Run)
-	}
-	if ob.options.reportEvery > 0 {
-		start(ob.reports)
-	}
-	start(func(ctx context.Context) error { return ob.beat(ctx, claim) })
-	tasks.Wait()
-	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return nil
+	running.Wait()
+	return errors.Join(errs...)
 }
 
 // beatEvery is how often the claim on the vantage is renewed.

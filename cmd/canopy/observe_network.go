@@ -133,6 +133,7 @@ func (n *observedNetwork) crawls(ctx context.Context) error {
 	if last != nil {
 		table.Started(last.StartedAt, rand.Float64())
 		n.set(func(s *crawlState) { s.Last = last })
+		n.ob.haveCrawled()
 	}
 	for n.ob.waitFor(ctx, table, n.setNext) {
 		table.Started(time.Now(), rand.Float64())
@@ -149,6 +150,9 @@ func (n *observedNetwork) crawls(ctx context.Context) error {
 				s.Crawls[string(crawl.State)]++
 			}
 		})
+		if err == nil {
+			n.ob.haveCrawled()
+		}
 		if err != nil && ctx.Err() == nil {
 			n.ob.logger.Error("crawl failed", "network", n.name, "error", err)
 			table.Retry(n.ob.options.retryAfter)

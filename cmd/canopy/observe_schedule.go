@@ -39,9 +39,14 @@ func (ob *observer) waitFor(ctx context.Context, table *schedule.Timetable, next
 
 const latestReport = "latest"
 
-// reports writes reports on schedule. One that fails is told in the log and in
-// the status.
+// reports writes reports on schedule, once a crawl has ended. One that fails is
+// told in the log and in the status.
 func (ob *observer) reports(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-ob.crawled:
+	}
 	table := &schedule.Timetable{Every: ob.options.reportEvery}
 	table.Started(ob.lastReport(), 0)
 	for ob.waitFor(ctx, table, func(t time.Time) { ob.setReport(func(r *reportState) { r.Next = &t }) }) {
@@ -75,7 +80,7 @@ func (ob *observer) setReport(change func(*reportState)) {
 }
 
 // lastReport is when the newest report was written. Where there is none, the
-// wait begins now: before the first crawls there is nothing to report.
+// wait begins now.
 func (ob *observer) lastReport() time.Time {
 	info, err := os.Stat(filepath.Join(ob.options.reportOut, latestReport))
 	if err != nil {
