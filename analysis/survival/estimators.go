@@ -199,13 +199,14 @@ func ramp(x, width float64) float64 {
 
 // Settings of the EM.
 const (
-	bins      = 40
+	growth    = 0.2 // of a bin to its edge, unless the probes are farther apart
 	rounds    = 300
 	converged = 1e-5
 )
 
-// turnbull is the self-consistent estimate over bins of equal width in the
-// logarithm up to the longest session, and one beyond.
+// turnbull is the self-consistent estimate over bins that are as wide as the
+// probes are apart and grow with the length of sessions; the last holds all
+// that is longer. Finer bins would tell of the probes rather than of sessions.
 func turnbull(spells []Spell, from time.Duration) estimator {
 	list := facts(spells)
 	longest := 2 * from.Seconds()
@@ -216,26 +217,23 @@ func turnbull(spells []Spell, from time.Duration) estimator {
 		}
 		longest = max(longest, end)
 	}
-	edges := make([]float64, bins+1)
-	const below = 6 // bins before that at which the curve begins; the first reaches down to 0
-	ratio := math.Pow(longest/from.Seconds(), 1.0/(bins-below))
-	for i := range edges {
-		edges[i] = from.Seconds() * math.Pow(ratio, float64(i-below))
+	const below = 2 // bins before the curve begins
+	edges := []float64{0, from.Seconds() / below, from.Seconds()}
+	for edges[len(edges)-1] < longest {
+		edge := edges[len(edges)-1]
+		edges = append(edges, edge+max(edges[1], growth*edge))
 	}
-	edges[0] = 0
+	bins := len(edges) - 1
 	agree, visible := kernels(list, edges)
-	var start []float64
-	estimate := func(weights []float64) []step {
-		mass := start
-		if mass == nil {
-			mass = make([]float64, bins+1)
-			for i := range mass {
-				mass[i] = 1 / float64(bins+1)
-			}
-		}
-		mass = selfConsistent(list, agree, visible, weights, mass)
-		if start == nil {
-			start = mass
+	start := make([]float64, bins+1)
+	for k := range start {
+		start[k] = 1 / float64(bins+1)
+	}
+	warm := false
+	return func(weights []float64) []step {
+		mass := selfConsistent(list, agree, visible, weights, start, edges)
+		if !warm {
+			start, warm = mass, true
 		}
 		left := 0.0
 		for _, m := range mass[below:] {
@@ -251,12 +249,12 @@ func turnbull(spells []Spell, from time.Duration) estimator {
 		}
 		return curve
 	}
-	return estimate
 }
 
 // kernels is how well each bin agrees with each fact, and how visible a session
 // in it is. The last bin is everything longer.
 func kernels(list []*fact, edges []float64) (agree, visible [][]float64) {
+	bins := len(edges) - 1
 	for _, f := range list {
 		a, v := make([]float64, bins+1), make([]float64, bins+1)
 		for k := range bins {
@@ -273,8 +271,10 @@ func kernels(list []*fact, edges []float64) (agree, visible [][]float64) {
 
 // selfConsistent repeats until the masses stay: each session is spread over the
 // bins that agree with it, as far as these hold mass, and brings with it those
-// that were not seen because they fell between probes.
-func selfConsistent(list []*fact, agree, visible [][]float64, weights, mass []float64) []float64 {
+// that were not seen because they fell between probes. Each round smooths the
+// masses (EMS, Silverman et al. 1990), because two bins beside each other are
+// hardly told apart by probes as far from each other as these are wide.
+func selfConsistent(list []*fact, agree, visible [][]float64, weights, mass, edges []float64) []float64 {
 	counts := make([]float64, len(list))
 	for i, f := range list {
 		for g, n := range f.count {
@@ -310,6 +310,9 @@ func selfConsistent(list []*fact, agree, visible [][]float64, weights, mass []fl
 		for k := range next {
 			// Bins that lost all mass would never get any back in a resample.
 			next[k] = max(next[k]/total, 1e-12)
+		}
+		smooth(next, edges)
+		for k := range next {
 			change += math.Abs(next[k] - mass[k])
 		}
 		mass, next = next, mass
@@ -318,4 +321,30 @@ func selfConsistent(list []*fact, agree, visible [][]float64, weights, mass []fl
 		}
 	}
 	return mass
+}
+
+// smooth makes the density of each bin the geometric mean of its own, twice, and
+// of both beside it, but for the first bin, whose sessions are mostly unseen,
+// and the last, which has no width.
+func smooth(mass, edges []float64) {
+	n := len(edges) - 1
+	density := make([]float64, n)
+	total := 0.0
+	for k := range n {
+		density[k] = math.Log(mass[k] / (edges[k+1] - edges[k]))
+		total += mass[k]
+	}
+	left := total - mass[0]
+	sum := 0.0
+	for k := 1; k < n; k++ {
+		mean := density[k]
+		if k > 1 && k < n-1 {
+			mean = (density[k-1] + 2*density[k] + density[k+1]) / 4
+		}
+		mass[k] = math.Exp(mean) * (edges[k+1] - edges[k])
+		sum += mass[k]
+	}
+	for k := 1; k < n; k++ {
+		mass[k] *= left / sum
+	}
 }

@@ -26,7 +26,7 @@ import (
 // The methods, in one sentence each.
 const (
 	KaplanMeier = "Kaplan-Meier with delayed entry: a session counts from the age at which the curve begins or at which it was first seen, whichever is later; beginnings and ends are drawn evenly within their intervals"
-	Turnbull    = "Turnbull's self-consistent estimate (EM) for sessions whose beginning and end are known as intervals, with those unseen between probes, on bins of equal width in the logarithm"
+	Turnbull    = "Turnbull's self-consistent estimate (EM) for sessions whose beginning and end are known as intervals, with those unseen between probes, smoothed (EMS), on bins as wide as the probes are apart or a fifth of their edge"
 	CreateBased = "create-based (Stutzbach & Rejaie): sessions that began in the first half of the watch, up to half of its length"
 	bands       = "; 95 % percentile interval from resamples of peers in 64 groups"
 )
@@ -300,7 +300,7 @@ func read(c []step, t float64, between bool) float64 {
 		return c[i-1].share
 	}
 	a, b := c[i-1], c[i]
-	return a.share + (b.share-a.share)*math.Log(t/a.t)/math.Log(b.t/a.t)
+	return a.share + (b.share-a.share)*(t-a.t)/(b.t-a.t)
 }
 
 // cross is the first time at which no more than a share is left.
@@ -313,7 +313,7 @@ func cross(c []step, share float64, between bool) (float64, bool) {
 			return s.t, true
 		}
 		a := c[i-1]
-		return a.t * math.Pow(s.t/a.t, (a.share-share)/(a.share-s.share)), true
+		return a.t + (s.t-a.t)*(a.share-share)/(a.share-s.share), true
 	}
 	return 0, false
 }
