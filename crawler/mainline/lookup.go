@@ -111,18 +111,34 @@ func (l *lookup) add(p Peer) {
 // next is the closest candidate to be asked, among the k closest that count
 // and did not stay silent.
 func (l *lookup) next() *candidate {
-	counted := 0
+	counted := counter{l: l}
 	for _, c := range l.order {
 		switch {
-		case counted >= l.k:
+		case counted.n >= l.k:
 			return nil
 		case c.state == unasked:
 			return c
-		case c.state != silent && !l.skipped(c):
-			counted++
+		case c.state != silent:
+			counted.add(c)
 		}
 	}
 	return nil
+}
+
+// counter counts candidates that it gets in the order of their distance, each
+// ID once.
+type counter struct {
+	l    *lookup
+	n    int
+	last *candidate
+}
+
+func (n *counter) add(c *candidate) (counts bool) {
+	if n.l.skipped(c) || n.last != nil && n.last.peer.ID == c.peer.ID {
+		return false
+	}
+	n.n, n.last = n.n+1, c
+	return true
 }
 
 func (l *lookup) skipped(c *candidate) bool { return l.skip != nil && l.skip(&c.peer.ID) }
@@ -146,15 +162,15 @@ func (l *lookup) secondChance() (any bool) {
 		return false
 	}
 	l.second = true
-	counted := 0
+	counted := counter{l: l}
 	for _, c := range l.order {
 		switch {
-		case counted >= l.k:
+		case counted.n >= l.k:
 			return any
 		case c.state == silent:
 			c.state, any = unasked, true
-		case c.state == answered && !l.skipped(c):
-			counted++
+		case c.state == answered:
+			counted.add(c)
 		}
 	}
 	return any
@@ -163,13 +179,11 @@ func (l *lookup) secondChance() (any bool) {
 // closest are the k closest nodes that answered and count, closest first, each
 // ID once.
 func (l *lookup) closest() []Peer {
+	counted := counter{l: l}
 	var peers []Peer
 	for _, c := range l.order {
-		if c.state != answered || l.skipped(c) || len(peers) > 0 && peers[len(peers)-1].ID == c.peer.ID {
-			continue // equal IDs stand beside each other
-		}
-		if peers = append(peers, c.peer); len(peers) == l.k {
-			break
+		if c.state == answered && counted.n < l.k && counted.add(c) {
+			peers = append(peers, c.peer)
 		}
 	}
 	return peers
