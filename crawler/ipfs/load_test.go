@@ -47,6 +47,56 @@ func TestFewDescriptors(t *testing.T) {
 	}
 }
 
+// TestBusyMachine crawls twice beside busy loops: both times every living peer
+// and edge is found, unless the crawl says that it was degraded, and the same
+// is said of everyone.
+func TestBusyMachine(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes both visits of silent peers, twice")
+	}
+	plan := startHosts(t, 60, 0.25)
+	keepBusy(t, 8)
+	var first map[string]observation.Outcome
+	for range 2 {
+		k := wholeCrawl(t, plan)
+		if k.crawl.State != observation.Complete {
+			t.Logf("%s: %q", k.crawl.State, k.crawl.Notes)
+			continue
+		}
+		if peers, edges, missed, _ := compare(t, plan, k.results(t)); peers != 60 || missed > 0 {
+			t.Errorf("%d peers, %d edges, %d missed in a crawl that is complete", peers, edges, missed)
+		}
+		if first == nil {
+			first = k.outcomesByPeer()
+		} else if n := differing(first, k.outcomesByPeer()); n > 0 {
+			t.Errorf("%d outcomes differ", n)
+		}
+	}
+}
+
+// TestSilentPeersShareOneTimeout visits a silent peer twice: together that
+// takes what one time-out allows.
+func TestSilentPeersShareOneTimeout(t *testing.T) {
+	cfg := impatient
+	cfg.Bootstrap = []string{refusing(1) + "/p2p/" + stranger(t).String()}
+	w := newWalker(t, cfg)
+	p := stranger(t)
+	w.book.learn([]byte(p), nil)
+	s := newWalk(w, nil)
+	var all time.Duration
+	for range 2 {
+		v := &visit{s: s, peer: p, again: w.book.visited(p)}
+		if v.patience() <= 0 {
+			t.Error("no patience at all")
+		}
+		all += v.patience()
+	}
+	s.once = true
+	if alone := (&visit{s: s, peer: p}).patience(); all != impatient.DialTimeout || alone != impatient.DialTimeout {
+		t.Errorf("both visits wait %s, a visit alone %s, want %s", all, alone, impatient.DialTimeout)
+	}
+}
+
 // spare is how many descriptors this process has open, and n more.
 func spare(t *testing.T, n int) int {
 	t.Helper()
