@@ -94,6 +94,7 @@ func openSocket(local netip.AddrPort) (*socket, error) {
 	}
 	s := &socket{packetConn: conn, family: familyOf(local.Addr()), local: bound, raw: raw}
 	s.tune()
+	s.packetConn = batched(conn, raw)
 	return s, nil
 }
 

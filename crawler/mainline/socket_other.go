@@ -14,6 +14,9 @@ func (s *socket) tune() {
 	})
 }
 
+// batched reads packets one by one here.
+func batched(conn packetConn, _ syscall.RawConn) packetConn { return conn }
+
 // backlog is unknown here: only Linux tells it for each socket.
 func (s *socket) backlog() (queued int, dropped uint64) { return 0, 0 }
 
