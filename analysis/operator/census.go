@@ -133,11 +133,12 @@ func merge(groups map[string]*Group, g Group) {
 // any of them stands for all. Peers are grouped by a hash of 128 bits, which
 // halves the work. %s is one test of the agent for each list of patterns.
 const traitsSQL = `
-SELECT (any((agent, siblings, neighbourhood, here, anywhere)) AS one).1, one.2, one.3, one.4, one.5, asn, organisation, country, hosting, known_id, known_block, known_protocol,
+SELECT (any((agent, siblings, neighbourhood, here, anywhere, together)) AS one).1, one.2, one.3, one.4, one.5, one.6, asn, organisation, country, hosting, known_id, known_block, known_protocol,
        sum(peers), sumForEach(counts), sum(peers * a), sum(peers * a * a), any(totals)
 FROM (
     SELECT *,
            arrayMax(sumForEach(counts) OVER (PARTITION BY net, agent)) AS siblings,
+           if(@count >= 3 AND length(up) < @count, sum(peers) OVER (PARTITION BY net, agent, up), 0) AS together,
            arrayMax(sumForEach(counts) OVER (PARTITION BY net)) AS neighbourhood,
            arrayMax(sumForEach(counts) OVER (PARTITION BY agent, asn)) AS here,
            arrayMax(sumForEach(counts) OVER (PARTITION BY agent)) AS anywhere,
@@ -163,6 +164,7 @@ FROM (
 )
 GROUP BY asn, organisation, country, hosting, known_id, known_block, known_protocol,
          [%s], agent = '', arrayCount(n -> siblings >= n, @steps), arrayCount(s -> siblings >= s * neighbourhood, @shares),
+         arrayCount(n -> together >= n, @together),
          arrayCount(n -> here >= n, @agent_steps), arrayCount(s -> here >= s * anywhere, @agent_shares)`
 
 // traitsQuery fills traitsSQL with what the rules and the registry ask of a
@@ -170,12 +172,12 @@ GROUP BY asn, organisation, country, hosting, known_id, known_block, known_proto
 // because an empty list has no type.
 func (r *Rules) traitsQuery(network string, crawls []string) (string, []any) {
 	ids, protocols, from, to := []string{""}, []string{}, []string{"::"}, []string{"::"}
-	steps, shares := []int{0}, []float64{0}
+	steps, shares, together := []int{0}, []float64{0}, []int{0}
 	agentSteps, agentShares := []int{0}, []float64{0}
 	var agents [][]string
 	for _, rule := range r.rules {
 		steps = append(steps, rule.when.MinSiblings, rule.when.MaxSiblings+1)
-		shares = append(shares, rule.when.SiblingsShare)
+		shares, together = append(shares, rule.when.SiblingsShare), append(together, rule.when.MinTogether)
 		agentSteps, agentShares = append(agentSteps, rule.when.MinAgentHere), append(agentShares, rule.when.AgentShare)
 		agents = append(agents, rule.when.Agents)
 	}
@@ -192,7 +194,7 @@ func (r *Rules) traitsQuery(network string, crawls []string) (string, []any) {
 	args := []any{
 		sql.Named("network", network), sql.Named("crawls", crawls), sql.Named("count", len(crawls)), sql.Named("ids", ids),
 		sql.Named("from", from), sql.Named("to", to), sql.Named("protocols", regex(protocols)),
-		sql.Named("steps", steps), sql.Named("shares", shares), sql.Named("agent_steps", agentSteps), sql.Named("agent_shares", agentShares),
+		sql.Named("steps", steps), sql.Named("together", together), sql.Named("shares", shares), sql.Named("agent_steps", agentSteps), sql.Named("agent_shares", agentShares),
 	}
 	for i, patterns := range agents {
 		if len(patterns) > 0 {
@@ -226,16 +228,17 @@ func mapped(a netip.Addr) string { return netip.AddrFrom16(a.As16()).String() }
 
 // scan reads a row of traitsSQL; each repeats the totals.
 func (r *Rules) scan(rows *sql.Rows, totals []int) (t Traits, g Group, err error) {
-	var siblings, neighbourhood, here, anywhere, peers uint64
+	var siblings, neighbourhood, here, anywhere, together, peers uint64
 	var block uint32
 	var protocol string
 	var counts, all []uint64
-	err = rows.Scan(&t.Agent, &siblings, &neighbourhood, &here, &anywhere, &t.ASN, &t.Organisation, &t.Country, &t.Hosting, &t.PeerID,
+	err = rows.Scan(&t.Agent, &siblings, &neighbourhood, &here, &anywhere, &together, &t.ASN, &t.Organisation, &t.Country, &t.Hosting, &t.PeerID,
 		&block, &protocol, &peers, &counts, &g.Weight, &g.Squares, &all)
 	if err != nil {
 		return t, g, err
 	}
-	t.Siblings, t.Neighbourhood, t.AgentHere, t.AgentAnywhere = int(siblings), int(neighbourhood), int(here), int(anywhere)
+	t.Siblings, t.Neighbourhood, t.Together = int(siblings), int(neighbourhood), int(together)
+	t.AgentHere, t.AgentAnywhere = int(here), int(anywhere)
 	if block > 1 {
 		t.Address = r.blocks()[block-2].Addr()
 	}

@@ -53,7 +53,7 @@ func (r *Rules) Changes(t Traits) (out []Change) {
 	}
 	for _, k := range decided {
 		known := Evidence{Name: "registry", For: k, LogOdds: r.signals["peer_id"]}
-		consider(r.conclude(append(slices.Clone(evidence), known), nil, t.Organisation), "a %s entry of the registry listed its peer ID", k)
+		consider(r.conclude(append(slices.Clone(evidence), known), nil, t.Organisation), "the registry listed its peer ID under an entry that is %s", k)
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +13,7 @@ func TestChangesAreTrue(t *testing.T) {
 	traits := Traits{Hosting: "hosting", Agent: "kubo/0.39.0", Siblings: 1, Neighbourhood: 1, ASN: 64500}
 	changes := Default().Changes(traits)
 	want := map[string]Operator{"class of its address were residential": Community, "were institutional": Institutional,
-		"itself included, were 8": Commercial, "desktop": Community, "a commercial entry": Commercial}
+		"itself included, were 8": Commercial, "desktop": Community, "an entry that is commercial": Commercial}
 	for part, operator := range want {
 		found := false
 		for _, c := range changes {
@@ -68,6 +69,10 @@ func TestSightingsAgreeWithTheCensus(t *testing.T) {
 	if tr := fleet[0].Traits; tr.Siblings != 30 || tr.Neighbourhood != 30 || tr.AgentHere != 30 || tr.AgentAnywhere != 30 || tr.Prefix.String() != "10.2.0.0/16" {
 		t.Errorf("crowd: %+v", tr)
 	}
+	together, err := Sightings(t.Context(), r.store.DB(), "home")
+	if err != nil || together[0].Traits.Together != 0 {
+		t.Errorf("together with itself, which was always there: %+v, %v", together, err)
+	}
 	gone, err := Sightings(t.Context(), r.store.DB(), "gone")
 	if err != nil || len(gone) != 1 || gone[0].Answered != 0 || gone[0].Traits.Siblings != 0 {
 		t.Errorf("a peer that never answered: %+v, %v", gone, err)
@@ -102,5 +107,38 @@ func TestMarksMakeTheShareOfVentureBackedCompaniesAQuery(t *testing.T) {
 	}
 	if _, ok := r.Entry("nobody"); ok {
 		t.Error("found an entry that is not there")
+	}
+}
+
+// TestThoseWhoComeTogetherAreNoticed records a fleet whose peers miss one crawl
+// together, among peers of the same agent that come and go as they like.
+func TestThoseWhoComeTogetherAreNoticed(t *testing.T) {
+	r := &recorder{store: openStore(t), start: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
+	var plan []planned
+	for i := range 9 {
+		p := planned{id: "fleet" + string(rune('A'+i)), address: "10.2.0." + string(rune('1'+i)) + ":4001", agent: "kubo/0.39.0", asn: 64501,
+			organisation: "Example Cloud", hosting: observation.HostingHosting, up: []int{0, 2}}
+		if i >= 6 { // strangers beside it
+			p.id, p.up = "other"+string(rune('A'+i)), [][]int{{0, 1}, {1, 2}, {0, 1, 2}}[i-6]
+		}
+		plan = append(plan, p)
+	}
+	for number := range 3 {
+		r.crawl(t, number, observation.Complete, plan)
+	}
+	c, err := Record(t.Context(), r.store.DB(), Default(), "net", r.ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range c.Groups {
+		if has := slices.Contains(names(g.Verdict.Evidence), "come-and-go-together"); has != (g.Peers == 6) {
+			t.Errorf("%d peers: %v", g.Peers, names(g.Verdict.Evidence))
+		}
+	}
+	for id, want := range map[string]int{"fleetA": 6, "otherG": 1, "otherI": 0} {
+		s, err := Sightings(t.Context(), r.store.DB(), id)
+		if err != nil || len(s) != 1 || s[0].Traits.Together != want {
+			t.Errorf("%s: %+v, %v, want %d together", id, s, err, want)
+		}
 	}
 }

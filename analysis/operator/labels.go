@@ -27,6 +27,7 @@ type label struct {
 	Hosting       string   `json:"hosting"`
 	Siblings      int      `json:"siblings"`
 	Neighbourhood int      `json:"neighbourhood"`
+	Together      int      `json:"together"`
 	AgentHere     int      `json:"agent_here"`
 	AgentAnywhere int      `json:"agent_anywhere"`
 }
@@ -38,7 +39,7 @@ const maxLine = 1 << 20
 // same fields. operator (who really runs it) or true_hosting (on whose land it
 // really stands) is the label; peer_id, agent, protocols (in CSV apart by
 // spaces), address, asn, organisation, country, hosting, siblings,
-// neighbourhood, agent_here and agent_anywhere are what is known of the peer
+// neighbourhood, together, agent_here and agent_anywhere are what is known of the peer
 // and may be absent. Errors name the line.
 func ReadLabelled(r io.Reader) ([]Labelled, error) {
 	in := bufio.NewReaderSize(r, 1<<16)
@@ -122,7 +123,7 @@ func csvLabel(header, fields []string) (l label, err error) {
 		"organisation": &l.Organisation, "country": &l.Country, "hosting": &l.Hosting,
 	}
 	numbers := map[string]any{
-		"asn": &l.ASN, "siblings": &l.Siblings, "neighbourhood": &l.Neighbourhood, "agent_here": &l.AgentHere, "agent_anywhere": &l.AgentAnywhere,
+		"asn": &l.ASN, "siblings": &l.Siblings, "neighbourhood": &l.Neighbourhood, "together": &l.Together, "agent_here": &l.AgentHere, "agent_anywhere": &l.AgentAnywhere,
 	}
 	for i, name := range header {
 		value := strings.TrimSpace(fields[i])
@@ -146,14 +147,14 @@ func csvLabel(header, fields []string) (l label, err error) {
 func (l label) labelled() (Labelled, error) {
 	out := Labelled{Operator: l.Operator, Hosting: l.TrueHosting, Traits: Traits{
 		PeerID: l.PeerID, Agent: l.Agent, Protocols: l.Protocols, ASN: l.ASN, Organisation: l.Organisation, Country: l.Country, Hosting: l.Hosting,
-		Siblings: l.Siblings, Neighbourhood: l.Neighbourhood, AgentHere: l.AgentHere, AgentAnywhere: l.AgentAnywhere,
+		Siblings: l.Siblings, Neighbourhood: l.Neighbourhood, Together: l.Together, AgentHere: l.AgentHere, AgentAnywhere: l.AgentAnywhere,
 	}}
 	switch {
 	case l.Operator == "" && l.TrueHosting == "":
 		return out, errors.New("it has no label: want operator or true_hosting")
 	case l.Operator != "" && !slices.Contains(decided[:], l.Operator):
 		return out, fmt.Errorf("operator is %q; want one of %v", l.Operator, decided)
-	case min(l.Siblings, l.Neighbourhood, l.AgentHere, l.AgentAnywhere) < 0:
+	case min(l.Siblings, l.Neighbourhood, l.Together, l.AgentHere, l.AgentAnywhere) < 0:
 		return out, errors.New("a number is negative")
 	}
 	if l.Address != "" {

@@ -43,6 +43,20 @@ SELECT max(a), max(b), max(c), max(d) FROM (
           FROM visits WHERE network = @network AND outcome = 'answered' AND visited_at >= toDateTime64(@since, 3, 'UTC'))
     GROUP BY crawl_id)`
 
+// togetherSQL counts the siblings of a peer that answered in exactly the crawls
+// in which it did, as [Record] does.
+const togetherSQL = `
+SELECT if(crawls >= 3 AND length(mine) < crawls, arrayCount(p -> p.2 = mine, peers), 0)
+FROM (
+    SELECT groupArray((peer_id, up)) AS peers, arrayFirst(p -> p.1 = @peer, peers).2 AS mine,
+           (SELECT uniqExact(crawl_id) FROM visits WHERE network = @network AND outcome = 'answered' AND visited_at >= toDateTime64(@since, 3, 'UTC')) AS crawls
+    FROM (
+        SELECT peer_id, arraySort(groupUniqArray(crawl_id)) AS up
+        FROM visits
+        WHERE network = @network AND outcome = 'answered' AND visited_at >= toDateTime64(@since, 3, 'UTC')
+          AND agent = @agent AND IPv6CIDRToRange(address, @bits).1 = IPv6CIDRToRange(toIPv6(@address), @bits).1
+        GROUP BY peer_id))`
+
 // Sightings reads a peer from the record, once for each network that knows its
 // ID; none is no error. The crowd around it is counted over 31 days up to its
 // last answer.
@@ -109,18 +123,34 @@ func (s *Sighting) countCrowd(ctx context.Context, q analysis.Querier) error {
 		bits = 120 // the record keeps IPv4 as IPv4-mapped: a /24
 	}
 	since := s.Last.AddDate(0, 0, -crowdDays).UTC().Format("2006-01-02 15:04:05")
-	rows, err := q.QueryContext(ctx, crowdSQL, sql.Named("agent", t.Agent), sql.Named("asn", t.ASN), sql.Named("bits", bits),
-		sql.Named("address", mapped(t.Address)), sql.Named("network", s.Network), sql.Named("since", since))
+	args := []any{
+		sql.Named("peer", t.PeerID), sql.Named("agent", t.Agent), sql.Named("asn", t.ASN), sql.Named("bits", bits),
+		sql.Named("address", mapped(t.Address)), sql.Named("network", s.Network), sql.Named("since", since),
+	}
+	if err := readCounts(ctx, q, crowdSQL, args, &t.Siblings, &t.Neighbourhood, &t.AgentHere, &t.AgentAnywhere); err != nil {
+		return err
+	}
+	return readCounts(ctx, q, togetherSQL, args, &t.Together)
+}
+
+// readCounts reads the only row of a query that counts.
+func readCounts(ctx context.Context, q analysis.Querier, query string, args []any, into ...*int) error {
+	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = rows.Close() }()
+	counts, dest := make([]uint64, len(into)), make([]any, len(into))
+	for i := range counts {
+		dest[i] = &counts[i]
+	}
 	for rows.Next() {
-		var a, b, c, d uint64
-		if err := rows.Scan(&a, &b, &c, &d); err != nil {
+		if err := rows.Scan(dest...); err != nil {
 			return err
 		}
-		t.Siblings, t.Neighbourhood, t.AgentHere, t.AgentAnywhere = int(a), int(b), int(c), int(d)
+	}
+	for i, n := range counts {
+		*into[i] = int(n)
 	}
 	return rows.Err()
 }

@@ -230,6 +230,9 @@ func printPeer(w *tabwriter.Writer, s *operator.Sighting) {
 	fmt.Fprintf(w, "agent\t%s\n", known(t.Agent))
 	fmt.Fprintf(w, "beside it\t%s peers in its block, %s of its agent; %s of its agent in its AS, %s anywhere\n",
 		count(t.Neighbourhood), count(t.Siblings), count(t.AgentHere), count(t.AgentAnywhere))
+	if t.Together > 0 {
+		fmt.Fprintf(w, "\t%s of these, itself included, answered in exactly the same crawls\n", count(t.Together))
+	}
 	asn := "AS not known"
 	if t.ASN != 0 {
 		asn = fmt.Sprintf("AS%d", t.ASN)

@@ -21,8 +21,8 @@ func newRules(a *app) *cobra.Command {
 FILE is CSV with a header, or JSON lines. The label is in operator (community, commercial,
 institutional), in true_hosting (residential, mobile, institutional, hosting, anonymiser),
 or both. What is known of the peer is in peer_id, agent, protocols, address, asn,
-organisation, country, hosting, siblings, neighbourhood, agent_here, agent_anywhere, all
-of which may be absent. Where an address is given and hosting is not, the address data
+organisation, country, hosting, siblings, neighbourhood, together, agent_here and
+agent_anywhere, all of which may be absent. Where an address is given and hosting is not, the address data
 sets are asked for its facts; true_hosting is scored against what they say.`,
 		Example: "  canopy rules test labelled.csv\n  canopy rules test labelled.ndjson --rules my-rules.yaml --json",
 		RunE:    func(_ *cobra.Command, args []string) error { return a.testRules(args[0], files) },
