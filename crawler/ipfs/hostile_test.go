@@ -118,7 +118,7 @@ func TestFailuresAreTold(t *testing.T) {
 	client := newNode(t, 0, dht.Mode(dht.ModeClient))
 	other := newNode(t, 1, dht.ProtocolPrefix("/x"))
 	live := newNode(t, 2)
-	relay := stranger(t)
+	relay, looped := stranger(t), stranger(t)
 	cases := []struct {
 		name    string
 		info    peer.AddrInfo
@@ -138,12 +138,15 @@ func TestFailuresAreTold(t *testing.T) {
 		{"another's identity over TCP", peer.AddrInfo{ID: stranger(t), Addrs: live.info.Addrs[:1]}, observation.WrongIdentity, "mismatch"},
 		{"another's identity over QUIC", peer.AddrInfo{ID: stranger(t), Addrs: live.info.Addrs[1:]}, observation.WrongIdentity, "mismatch"},
 		{"closed at once", at(t, stranger(t), tcpServer(t, 13, func(c net.Conn) { _ = c.Close() })), observation.Reset, ""},
+		{"reset in the negotiation", at(t, stranger(t), tcpServer(t, 15, speakThenReset("\x13/multistream/1.0.0\n"))), observation.Reset, ""},
+		{"reset in the handshake", at(t, stranger(t), tcpServer(t, 16, speakThenReset("\x13/multistream/1.0.0\n\x07/noise\n"))), observation.Reset, ""},
 		{"garbage", at(t, stranger(t), tcpServer(t, 14, func(c net.Conn) { _, _ = io.WriteString(c, strings.Repeat("HTTP/1.1 400\r\n", 20)) })), observation.HandshakeError, ""},
 		{"no address", peer.AddrInfo{ID: stranger(t)}, observation.NoAddress, ""},
 		{"other transports", at(t, stranger(t), "/ip4/127.0.0.1/tcp/1/ws", "/ip4/127.0.0.1/udp/1/webrtc-direct"), observation.NoAddress, "2 addresses of transports"},
 		{"behind a relay", at(t, stranger(t), fmt.Sprintf("/ip4/127.0.0.1/tcp/4001/p2p/%s/p2p-circuit", relay)), observation.RelayOnly, "behind relay " + relay.String()},
 		{"behind a relay on QUIC", at(t, stranger(t), fmt.Sprintf("/ip4/127.0.0.1/udp/4001/quic-v1/p2p/%s/p2p-circuit", relay)), observation.RelayOnly, relay.String()},
 		{"refused, and behind a relay", at(t, stranger(t), refusing(10), fmt.Sprintf("/p2p/%s/p2p-circuit", relay)), observation.Refused, "tcp: "},
+		{"behind itself", at(t, looped, fmt.Sprintf("/ip4/127.0.0.1/tcp/4001/p2p/%s/p2p-circuit/p2p/%s/p2p-circuit", relay, looped)), observation.RelayOnly, relay.String()},
 		{"behind a chain of relays", at(t, stranger(t), fmt.Sprintf("/p2p/%s/p2p-circuit/p2p/%s/p2p-circuit", relay, relay)), observation.RelayOnly, relay.String()},
 	}
 	for _, c := range cases {
@@ -166,6 +169,78 @@ func TestFailuresAreTold(t *testing.T) {
 				t.Errorf("addresses %q, want those of %v", v.Addresses, c.info)
 			}
 		})
+	}
+}
+
+// speakThenReset listens to the first bytes, says its words and resets the
+// connection.
+func speakThenReset(words string) func(net.Conn) {
+	return func(c net.Conn) {
+		_, _ = c.Read(make([]byte, 1))
+		_, _ = io.WriteString(c, words)
+		for range 3 { // the rest of what is under way, so that the words arrive
+			_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+			_, _ = c.Read(make([]byte, 4096))
+		}
+		_ = c.(*net.TCPConn).SetLinger(0)
+		_ = c.Close()
+	}
+}
+
+// TestHostilePeersHarmNobodyElse crawls tables in which hostile peers stand
+// among honest ones.
+func TestHostilePeersHarmNobodyElse(t *testing.T) {
+	nodes := newNodes(t, 8)
+	hostile := []peer.AddrInfo{
+		fakeServer(t, 80, func(network.Stream) {}),
+		fakeServer(t, 81, answering(func(int) []byte { return naming(entries(t, 10000)...) })),
+		fakeServer(t, 82, func(s network.Stream) { _ = s.Conn().Close() }),
+		fakeServer(t, 83, answering(func(int) []byte { return []byte("\xff\xff") })),
+		at(t, stranger(t), silentTCP(t, 84)),
+	}
+	for _, n := range nodes {
+		n.knows(t, hostile...)
+	}
+	mesh(t, nodes)
+	cfg := impatient
+	cfg.Bootstrap = []string{nodes[0].seed()}
+	found := crawl(t, newWalker(t, cfg))
+	for _, n := range nodes {
+		if r := found[n.info.ID]; r.Visit.Outcome != observation.Answered || !slices.Equal(n.table(), sorted(r.Neighbours)) {
+			t.Errorf("%s: %s, %d neighbours", n.info.ID, r.Visit.Outcome, len(r.Neighbours))
+		}
+	}
+	for i, want := range []observation.Outcome{observation.Timeout, observation.Answered, observation.Reset, observation.Malformed, observation.Timeout} {
+		if got := found[hostile[i].ID].Visit.Outcome; got != want {
+			t.Errorf("hostile peer %d: %s, want %s", i, got, want)
+		}
+	}
+	if extra := len(found) - len(nodes) - len(hostile); extra < 80 || extra > 80*20 { // refused inventions, bounded
+		t.Errorf("%d peers more", extra)
+	}
+}
+
+// TestUnknownAddressesAreSkipped visits a peer one of whose addresses is of a
+// kind that nobody knows.
+func TestUnknownAddressesAreSkipped(t *testing.T) {
+	n := newNode(t, 0)
+	w := newWalker(t, Config{Bootstrap: []string{n.seed()}})
+	w.book.learn([]byte(n.info.ID), [][]byte{{0xff, 0xff, 0x7f, 1}, {0x04, 127}, {}, n.info.Addrs[0].Bytes()})
+	v := crawl(t, w, n.info.ID)[n.info.ID].Visit
+	if v.Outcome != observation.Answered || len(v.Addresses) != len(n.info.Addrs) {
+		t.Errorf("got %s, %q", v.Outcome, v.Addresses)
+	}
+}
+
+// TestResetInIdentify meets a peer that ends the connection when asked who it
+// is.
+func TestResetInIdentify(t *testing.T) {
+	h := newHost(t, 85)
+	h.SetStreamHandler(identifyID, func(s network.Stream) { _ = s.Conn().Close() })
+	h.SetStreamHandler(DefaultProtocol, func(s network.Stream) { _ = s.Conn().Close() })
+	v := visitOne(t, impatient, peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()}).Visit
+	if v.Outcome != observation.Reset || v.Handshake <= 0 || v.Agent != "" {
+		t.Errorf("got %s, %q after a handshake of %s", v.Outcome, v.Detail, v.Handshake)
 	}
 }
 
