@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -37,7 +38,7 @@ make engine) or a server of yours (--store clickhouse://user:pass@host:9000/db).
 			Use: "migrate", Short: "Bring the schema up to date; a second run does nothing", Args: cobra.NoArgs,
 			Example: "  canopy store migrate --store clickhouse://canopy@db.example.org:9000/canopy",
 			RunE:    func(cmd *cobra.Command, _ []string) error { return a.storeMigrate(cmd.Context()) },
-		}, sql, newStoreServe(a))
+		}, sql, newStorePrune(a), newStoreServe(a))
 }
 
 // withStore runs one command on the open record.
@@ -88,9 +89,16 @@ func (a *app) storeStatus(ctx context.Context) error {
 func (a *app) printStatus(status store.Status) error {
 	fmt.Fprintf(a.stdout, "%s, database %s: ClickHouse %s, schema %d of %d\n", status.Store, status.Database, status.Version, status.Schema, status.Latest)
 	tw := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(tw, "table\trows\tbytes\t")
+	fmt.Fprintln(tw, "table\trows\tbytes\toldest\t")
 	for _, t := range status.Tables {
-		fmt.Fprintf(tw, "%s\t%s\t%s\t\n", t.Name, count(t.Rows), count(t.Bytes))
+		oldest := "-"
+		if t.Oldest != nil {
+			oldest = t.Oldest.Format(time.DateOnly)
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t\n", t.Name, count(t.Rows), count(t.Bytes), oldest)
+		for _, m := range t.Months {
+			fmt.Fprintf(tw, "%s\t%s\t%s\t\t\n", m.Month, count(m.Rows), count(m.Bytes))
+		}
 	}
 	fmt.Fprintln(tw, "\t\t\t")
 	for _, c := range status.Crawls {
@@ -98,6 +106,9 @@ func (a *app) printStatus(status store.Status) error {
 	}
 	if err := tw.Flush(); err != nil {
 		return fmt.Errorf("write output: %w", err)
+	}
+	if sp := status.Spool; sp != nil && (sp.Segments > 0 || sp.Bad > 0) {
+		fmt.Fprintf(a.stdout, "%s rows (%s bytes) wait in the spool %s; segments set aside as damaged: %d\n", count(sp.Rows), count(sp.Bytes), sp.Folder, sp.Bad)
 	}
 	return nil
 }

@@ -25,6 +25,8 @@ type TableStatus struct {
 	Bytes  uint64     `json:"bytes"`            // on disk, compressed, replays included
 	Oldest *time.Time `json:"oldest,omitempty"` // nil when there are no rows
 	Newest *time.Time `json:"newest,omitempty"`
+
+	Months []MonthStatus `json:"months"` // oldest first
 }
 
 // CrawlCount counts the crawls of one network that are in one state.
@@ -37,7 +39,7 @@ type CrawlCount struct {
 
 // recordTables names each view with the column that dates its rows.
 var recordTables = []struct{ name, time string }{
-	{"crawls", "started_at"}, {"visits", "visited_at"}, {"edges", "started_at"}, {"probes", "probed_at"},
+	{"crawls", "started_at"}, {"visits", "visited_at"}, {"edges", "started_at"}, {"probes", "probed_at"}, {"marks", "started_at"}, {"lookups", "started_at"},
 }
 
 // Status describes the store. It works on a store without tables too.
@@ -54,10 +56,19 @@ func (s *Store) Status(ctx context.Context) (Status, error) {
 	if st.Schema, err = s.schemaVersion(ctx); err != nil || st.Schema == 0 {
 		return st, err
 	}
+	months, err := s.months(ctx)
+	if err != nil {
+		return st, err
+	}
 	for _, t := range recordTables {
 		ts, err := s.tableStatus(ctx, t.name, t.time)
 		if err != nil {
 			return st, fmt.Errorf("describe %s: %w", t.name, err)
+		}
+		for _, m := range months {
+			if m.Table == t.name {
+				ts.Months = append(ts.Months, m)
+			}
 		}
 		st.Tables = append(st.Tables, ts)
 	}
