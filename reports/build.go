@@ -59,6 +59,7 @@ func Build(ctx context.Context, q analysis.Querier, opt Options) (*Report, error
 	for _, group := range grouped(crawls) {
 		n := newNetwork(group)
 		n.slug = r.slug(n)
+		n.window = analysis.Window{From: opt.From, To: opt.To}
 		if err := n.read(ctx, q, opt.Rules); err != nil {
 			return nil, fmt.Errorf("build report on %s: %w", legible(n.Name), err)
 		}
@@ -213,6 +214,9 @@ func (n *Network) read(ctx context.Context, q analysis.Querier, rules *operator.
 		return err
 	}
 	if err := n.cameAndWent(presences); err != nil {
+		return err
+	}
+	if err := n.readSurvival(ctx, counted, rules, n.window); err != nil {
 		return err
 	}
 	return n.readClearcut(ctx, q, rules)

@@ -78,6 +78,12 @@ func (n *Network) figures() (map[string]figure.Figure, error) {
 	if n.Sessions != nil && n.Sessions.Crawls > 1 {
 		draw("sessions", n.sessionFinding(), n.sessionCaption(), n.sessionChart())
 	}
+	if s := n.Survival; s != nil && s.main() != nil {
+		draw("survival", s.finding(), n.survivalCaption("Three methods beside each other; bands: intervals."), n.survivalChart())
+		if c := n.landSurvivalChart(); len(c.Curves) > 1 {
+			draw("land-survival", "How long sessions last, by the land they stand on", n.survivalCaption("Kaplan-Meier with delayed entry."), c)
+		}
+	}
 	if len(n.Outcomes) > 0 {
 		draw("outcomes", n.outcomeFinding(), n.outcomeCaption(), n.outcomeChart())
 	}

@@ -36,6 +36,7 @@ type Report struct {
 type Network struct {
 	Name     string `json:"name"`  // in the record
 	Title    string `json:"title"` // for people
+	window   analysis.Window
 	slug     string // in file names and links, unique in the report
 	Identity string `json:"identity,omitempty"` // what makes one peer
 	Scope    string `json:"scope"`              // global, or local for a synthetic network
@@ -68,6 +69,7 @@ type Network struct {
 	Aside    *identity.Result      `json:"set_aside,omitempty"` // who is left out of the shares, and why
 	Size     *Size                 `json:"size,omitempty"`
 	Clearcut *Clearcut             `json:"clearcut,omitempty"`
+	Survival *Survival             `json:"survival,omitempty"` // from probes
 	Warnings []string              `json:"warnings"`
 }
 

@@ -23,7 +23,7 @@ func (n *Network) section(figures map[string]figure.Figure) page.Section {
 	} else {
 		s.Sections = append(s.Sections, v.land(), v.operators(), v.counting(), v.trend(), v.holders(), v.clients())
 	}
-	s.Sections = append(s.Sections, v.size(), v.reachability(), v.sessions(), v.clearcut())
+	s.Sections = append(s.Sections, v.size(), v.reachability(), v.sessions(), v.survival(), v.clearcut())
 	if n.Aside != nil {
 		s.Sections = append(s.Sections, v.aside())
 	}

@@ -1,37 +1,36 @@
 package figure
 
 import (
-	"math"
+	"image/color"
 	"slices"
-	"time"
 
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Curves is a chart of shares against time spans, on a logarithmic axis, each
-// with a band.
+// Curves is a chart of values over another value, each with a band. Curves may
+// stand at different points.
 type Curves struct {
-	AxisX, AxisY string
-	Curves       []Curve
+	AxisX, AxisY     string // with their units
+	FormatX, FormatY Format
+	Curves           []Curve
 }
 
-// Curve is one line; Seconds ascend and are above zero.
+// Curve is one line: at each X, which ascend, a value and its interval.
 type Curve struct {
-	Key
-	Seconds, Values, Lower, Upper []float64
+	Series
+	X []float64
 }
 
 func (c Curves) check() error {
 	if len(c.Curves) == 0 {
 		return errEmpty
 	}
-	for _, curve := range c.Curves {
-		n := len(curve.Seconds)
-		if n < 2 || len(curve.Values) != n || len(curve.Lower) != n || len(curve.Upper) != n || curve.Seconds[0] <= 0 || !slices.IsSorted(curve.Seconds) {
+	for _, s := range c.Curves {
+		if len(s.X) == 0 || len(s.Values) != len(s.X) || len(s.Lower) != len(s.X) || len(s.Upper) != len(s.X) || !slices.IsSorted(s.X) {
 			return errEmpty
 		}
-		for _, v := range [][]float64{curve.Seconds, curve.Values, curve.Lower, curve.Upper} {
+		for _, v := range [][]float64{s.X, s.Values, s.Lower, s.Upper} {
 			if err := finite(v...); err != nil {
 				return err
 			}
@@ -42,88 +41,69 @@ func (c Curves) check() error {
 
 func (c Curves) lay(p *pen, width vg.Length) vg.Length {
 	var keys []Key
-	for _, curve := range c.Curves {
-		keys = append(keys, curve.Key)
+	topX, topY := 0.0, 0.0
+	for _, s := range c.Curves {
+		keys = append(keys, s.Key)
+		topX, topY = max(topX, slices.Max(s.X)), max(topY, slices.Max(s.Upper))
 	}
-	y := legend(p, width, keys, true)
-	p.text(0, y, axisText, fit(c.AxisY, axisText, width))
-	y += axisText.lineHeight() + 8
+	y := p.lines(0, legend(p, width, keys, true), axisText, wrap(c.AxisY, axisText, width)) + 8
 	high := vg.Length(230)
-	s := newScale(1, 5, high)
-	left := axisText.width(Percent(1)) + 8
-	area := plotArea{left, y, width - left - 8, high}
-	for i := range s.marks + 1 {
-		at, mark := area.y+high-s.of(s.mark(i)), Percent(s.mark(i))
-		p.line(left, at, left+area.w, at, 0.7, grid)
-		p.text(left-8-axisText.width(mark), at-7, axisText, mark)
+	up := newScale(topY, 5, high)
+	var marks []string
+	for i := range up.marks + 1 {
+		marks = append(marks, c.FormatY(up.mark(i)))
 	}
-	c.spans(p, area)
-	for _, curve := range c.Curves {
-		c.draw(p, area, s, curve)
+	left := axisText.widest(marks) + 8
+	a := plotArea{left, y, width - left - 16, high}
+	for i, mark := range marks {
+		at := a.y + high - up.of(up.mark(i))
+		p.line(a.x, at, a.x+a.w, at, 0.7, grid)
+		p.text(a.x-8-axisText.width(mark), at-7, axisText, mark)
 	}
-	p.text(area.x, area.y+high+22, axisText, fit(c.AxisX, axisText, area.w))
-	return area.y + high + 40
+	along := newScale(topX, 3+int(width)/180, a.w)
+	for i := range along.marks + 1 {
+		x, label := a.x+along.of(along.mark(i)), c.FormatX(along.mark(i))
+		p.line(x, a.y+high, x, a.y+high+4, 1, muted)
+		w := axisText.width(label)
+		p.text(min(x-w/2, width-w), a.y+high+6, axisText, label)
+	}
+	for _, s := range c.Curves {
+		s.band(p, a, along, up)
+	}
+	for _, s := range c.Curves {
+		s.line(p, a, along, up)
+	}
+	return p.lines(a.x, a.y+high+22, axisText, wrap(c.AxisX, axisText, a.w)) + 4
 }
 
-// ends are the shortest and the longest span.
-func (c Curves) ends() (first, last float64) {
-	first = math.Inf(1)
-	for _, curve := range c.Curves {
-		first, last = min(first, curve.Seconds[0]), max(last, curve.Seconds[len(curve.Seconds)-1])
+func (s Curve) band(p *pen, a plotArea, along, up scale) {
+	if p == nil || len(s.X) < 2 {
+		return
 	}
-	return first, max(last, first*1.01)
+	c := s.Look.Color
+	c.A = 0x30
+	n := len(s.X)
+	points := make([]vg.Point, 2*n)
+	for i, x := range s.X {
+		points[i] = p.at(a.x+along.of(x), a.y+a.h-up.of(s.Upper[i]))
+		points[2*n-1-i] = p.at(a.x+along.of(x), a.y+a.h-up.of(s.Lower[i]))
+	}
+	p.polygon(color.NRGBA(c), points...)
 }
 
-func (c Curves) x(a plotArea, seconds float64) vg.Length {
-	first, last := c.ends()
-	return a.x + vg.Length(math.Log(seconds/first)/math.Log(last/first))*a.w
-}
-
-// spans marks the axis with round time spans.
-func (c Curves) spans(p *pen, a plotArea) {
-	marks := []struct {
-		span time.Duration
-		name string
-	}{
-		{time.Second, "1 s"}, {2 * time.Second, "2 s"}, {5 * time.Second, "5 s"}, {10 * time.Second, "10 s"}, {30 * time.Second, "30 s"},
-		{time.Minute, "1 min"}, {2 * time.Minute, "2 min"}, {5 * time.Minute, "5 min"}, {10 * time.Minute, "10 min"}, {30 * time.Minute, "30 min"},
-		{time.Hour, "1 h"}, {2 * time.Hour, "2 h"}, {4 * time.Hour, "4 h"}, {8 * time.Hour, "8 h"}, {24 * time.Hour, "1 day"}, {48 * time.Hour, "2 days"},
-		{7 * 24 * time.Hour, "1 week"}, {30 * 24 * time.Hour, "30 days"}, {90 * 24 * time.Hour, "90 days"}, {365 * 24 * time.Hour, "1 year"},
-	}
-	first, last := c.ends()
-	edge := a.x - 20
-	for _, m := range marks {
-		if m.span.Seconds() < first*(1-1e-9) || m.span.Seconds() > last*(1+1e-9) {
-			continue
-		}
-		x := c.x(a, m.span.Seconds())
-		w := axisText.width(m.name)
-		at := min(x-w/2, a.x+a.w+8-w)
-		p.line(x, a.y, x, a.y+a.h+4, 0.7, grid)
-		if at > edge+8 {
-			p.text(at, a.y+a.h+6, axisText, m.name)
-			edge = at + w
-		}
-	}
-}
-
-func (c Curves) draw(p *pen, a plotArea, s scale, curve Curve) {
+func (s Curve) line(p *pen, a plotArea, along, up scale) {
 	if p == nil {
 		return
 	}
-	n := len(curve.Seconds)
-	band, line := make([]vg.Point, 2*n), make([]vg.Point, n)
-	for i, t := range curve.Seconds {
-		x := c.x(a, t)
-		band[i] = p.at(x, a.y+a.h-s.of(curve.Upper[i]))
-		band[2*n-1-i] = p.at(x, a.y+a.h-s.of(curve.Lower[i]))
-		line[i] = p.at(x, a.y+a.h-s.of(curve.Values[i]))
+	points := make([]vg.Point, len(s.X))
+	for i, x := range s.X {
+		points[i] = p.at(a.x+along.of(x), a.y+a.h-up.of(s.Values[i]))
 	}
-	fill := curve.Look.Color
-	fill.A = 0x30
-	p.polygon(fill, band...)
-	p.StrokeLines(draw.LineStyle{Color: curve.Look.Color, Width: 2, Dashes: curve.Look.Dashes}, line)
-	for i := 0; i < n; i += max(1, n/8) {
-		p.glyph(c.x(a, curve.Seconds[i]), a.y+a.h-s.of(curve.Values[i]), curve.Look)
+	if len(points) > 1 {
+		p.StrokeLines(draw.LineStyle{Color: s.Look.Color, Width: 2, Dashes: s.Look.Dashes}, points)
+	}
+	for i, x := range s.X {
+		p.line(a.x+along.of(x), a.y+a.h-up.of(s.Upper[i]), a.x+along.of(x), a.y+a.h-up.of(s.Lower[i]), 1, s.Look.Color)
+		p.glyph(a.x+along.of(x), a.y+a.h-up.of(s.Values[i]), s.Look)
 	}
 }

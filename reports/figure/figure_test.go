@@ -48,8 +48,8 @@ func trend() Lines {
 	return l
 }
 
-func survival(look Look, speed float64) Curve {
-	c := Curve{Key: Key{hostile[0], look}}
+func survival(look Look, speed float64) SpanCurve {
+	c := SpanCurve{Key: Key{hostile[0], look}}
 	for t := 600.0; t < 200_000; t *= 1.2 {
 		v := math.Exp(-speed * (t - 600) / 20_000)
 		c.Seconds, c.Values, c.Lower, c.Upper = append(c.Seconds, t), append(c.Values, v), append(c.Lower, v*0.9), append(c.Upper, min(1, v*1.1))
@@ -66,7 +66,7 @@ func charts() map[string]Chart {
 		"shares": shares(), "trend": trend(), "hostile": named,
 		"seen":    Histogram{AxisX: "crawls in which a peer answered", AxisY: "peers", Look: Blue, Counts: []float64{120, 40, 33, 20, 11, 900}},
 		"seen30":  Histogram{AxisX: "crawls in which a peer answered", AxisY: "peers", Look: Blue, Counts: append(make([]float64, 39), 1200)},
-		"curves":  Curves{AxisX: "length of a session", AxisY: "share of sessions that last longer", Curves: []Curve{survival(Green, 2), survival(Orange, 1)}},
+		"spans":   Spans{AxisX: "length of a session", AxisY: "share of sessions that last longer", Curves: []SpanCurve{survival(Green, 2), survival(Orange, 1)}},
 		"nothing": Histogram{AxisX: "crawls", AxisY: "peers", Look: Blue, Counts: []float64{0}},
 	}
 }
@@ -136,7 +136,7 @@ func checkSVG(t *testing.T, svg []byte) {
 
 func TestNothingToDraw(t *testing.T) {
 	for name, chart := range map[string]Chart{
-		"no bars": Bars{}, "no curves": Curves{}, "one point": Curves{Curves: []Curve{{Seconds: []float64{1}, Values: []float64{1}, Lower: []float64{1}, Upper: []float64{1}}}}, "no lines": Lines{}, "one time": Lines{Times: make([]time.Time, 1), Series: make([]Series, 1)}, "no counts": Histogram{},
+		"no bars": Bars{}, "no curves": Spans{}, "one point": Spans{Curves: []SpanCurve{{Seconds: []float64{1}, Values: []float64{1}, Lower: []float64{1}, Upper: []float64{1}}}}, "no lines": Lines{}, "one time": Lines{Times: make([]time.Time, 1), Series: make([]Series, 1)}, "no counts": Histogram{},
 		"NaN":      Bars{Keys: []Key{{"", Blue}}, Rows: []Bar{{Parts: []float64{math.NaN()}}}},
 		"infinite": Histogram{Counts: []float64{math.Inf(1)}},
 		"negative": Histogram{Counts: []float64{-1}},

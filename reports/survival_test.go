@@ -1,0 +1,75 @@
+package reports
+
+import (
+	"math"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"canopy/crawler/observation"
+)
+
+// watched records probes of 120 peers every ten minutes over three days: those
+// on home connections stay for two hours on average, the others for eight.
+func watched(network string) []observation.Probe {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var probes []observation.Probe
+	for _, p := range population(network)[:120] {
+		up, left := rng.IntN(2) == 0, 0.0
+		stay := 8 * 60.0
+		if p.facts.Hosting == observation.HostingResidential {
+			stay = 2 * 60
+		}
+		for minute := rng.Float64() * 10; minute < 72*60; minute += 10 {
+			for left -= 10; left < 0; {
+				up = !up
+				left += rng.ExpFloat64() * stay
+			}
+			probe := observation.Probe{
+				Network: network, PeerID: p.id, Address: netip.AddrPortFrom(netip.MustParseAddr(p.address), 6881),
+				ProbedAt: day.Add(time.Duration(minute * float64(time.Minute))), Outcome: observation.Timeout, ControlOK: true,
+			}
+			if up {
+				probe.Outcome = observation.Answered
+			}
+			probes = append(probes, probe)
+		}
+	}
+	return probes
+}
+
+func TestReportOfAWatch(t *testing.T) {
+	s := openStore(t)
+	write(t, s, alpha, crawlsEvery(4, 24*time.Hour, observation.ScopeLocal), population("alpha"))
+	must(t, s.Probes(t.Context(), watched("alpha")))
+	must(t, s.Flush(t.Context()))
+	r := build(t, s.DB())
+	v := r.Networks[0].Survival
+	if v == nil || v.Absent != "" || v.Turnbull == nil || v.Created == nil {
+		t.Fatalf("survival: %+v", v)
+	}
+	if v.Watched != 120 || v.Shortest != 10*time.Minute || math.Abs(v.Availability.Value-0.5) > 0.06 {
+		t.Errorf("%d watched, shortest %v, availability %v", v.Watched, v.Shortest, v.Availability.Value)
+	}
+	medians := map[string]float64{}
+	for _, p := range v.ByHosting {
+		if p.Kaplan != nil {
+			medians[p.Class] = p.Kaplan.Quartiles[1].Seconds.Value / 60
+		}
+	}
+	// A mean of two hours from 20 minutes on: 20 + 120 ln 2 minutes.
+	if m := medians["residential"]; math.Abs(m-(20+120*math.Ln2)) > 25 {
+		t.Errorf("median on home connections: %.0f min", m)
+	}
+	if medians["hosting"] < 2*medians["residential"] {
+		t.Errorf("medians: %v", medians)
+	}
+	html := checkNumbers(t, r)
+	for _, want := range []string{"Shortest session that can be seen", "Create-based", "Availability", "Half of the sessions"} {
+		if !strings.Contains(html, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+}
