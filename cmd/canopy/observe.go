@@ -146,6 +146,9 @@ func (ob *observer) close() {
 // takeOver ends what an earlier observer left open and learns from the record
 // how things stand.
 func (ob *observer) takeOver(ctx context.Context) error {
+	if err := ob.checkRetention(ctx); err != nil {
+		return err
+	}
 	abandoned, err := ob.record.CloseAbandoned(ctx, ob.options.vantage)
 	if err != nil {
 		return err
@@ -172,6 +175,9 @@ func (ob *observer) run(ctx context.Context, claim *store.Claim) error {
 	}
 	if ob.options.reportEvery > 0 {
 		tasks = append(tasks, ob.reports)
+	}
+	if len(ob.options.keep.tables) > 0 {
+		tasks = append(tasks, ob.prunes)
 	}
 	errs := make([]error, len(tasks))
 	var running sync.WaitGroup

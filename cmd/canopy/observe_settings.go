@@ -26,6 +26,7 @@ type observeOptions struct {
 	reportEvery, reportWindow time.Duration
 	reportOut                 string
 	retryAfter                time.Duration
+	keep                      retention
 	sections                  []*observeSection
 }
 
@@ -68,6 +69,7 @@ func addObserveFlags(flags *pflag.FlagSet, o *observeOptions) {
 	atLeast(flags, &o.reportWindow, time.Nanosecond, "report-window", 30*24*time.Hour, "`time` that a report covers, up to its making")
 	flags.StringVar(&o.reportOut, "report-out", "reports", "`folder` for reports: each in a folder of its own, the newest as latest")
 	atLeast(flags, &o.retryAfter, time.Nanosecond, "retry-after", 10*time.Minute, "`time` after which a crawl that failed is tried again, if its turn does not come sooner")
+	flags.Var(&o.keep, "keep", "how long rows of a `table` are kept, as in visits=8760h,edges=720h; whole months are removed (default: everything is kept)")
 }
 
 // newObserveSection declares the settings of one network. The command exists

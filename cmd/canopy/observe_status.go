@@ -46,9 +46,6 @@ type rowStatus struct {
 	Probes uint64 `json:"probes"`
 }
 
-// spooler is a store that keeps rows on disk while its engine takes none.
-type spooler interface{ SpooledBytes() int64 }
-
 // status describes the observer as it is now.
 func (ob *observer) status(ctx context.Context) observeStatus {
 	s := observeStatus{
@@ -66,10 +63,8 @@ func (ob *observer) status(ctx context.Context) observeStatus {
 		s.Networks = append(s.Networks, ns)
 		s.Trouble = append(s.Trouble, ns.trouble()...)
 	}
-	if spool, ok := any(ob.record).(spooler); ok {
-		if s.Spool = spool.SpooledBytes(); s.Spool > 0 {
-			s.Trouble = append(s.Trouble, bytesText(uint64(s.Spool))+" wait on disk for the store.")
-		}
+	if s.Spool = ob.record.SpooledBytes(); s.Spool > 0 {
+		s.Trouble = append(s.Trouble, bytesText(uint64(s.Spool))+" wait on disk for the store.")
 	}
 	row := ob.record.DB().QueryRowContext(ctx, "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase()")
 	if err := row.Scan(&s.Disk); err != nil && ctx.Err() == nil {

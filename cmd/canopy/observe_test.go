@@ -36,6 +36,8 @@ func TestObserveMistakesNameLineAndKey(t *testing.T) {
 		"network that is none":    {"observe:\n  vantage: x\n  networks: [gnutella]\n", []string{"gnutella", "mainline, ipfs"}},
 		"jitter above interval":   {"observe:\n  vantage: x\n  ipfs:\n    every: 1h\n    jitter: 2h\n", []string{"ipfs", "1h", "2h", "jitter"}},
 		"fixed beat":              {"observe:\n  vantage: x\n  watch-shortest: 10m\n", []string{"three times"}},
+		"keep without a time":     {"observe:\n  vantage: x\n  keep: [visits]\n", []string{":3:", "keep", "visits", "8760h"}},
+		"negative keep":           {"observe:\n  keep: visits=-1h\n", []string{":2:", "keep", "visits=-1h"}},
 		"no share":                {"observe:\n  vantage: x\n  watch-share: 2\n", []string{"watch-share", "2"}},
 		"no bootstrap of a mould": {"observe:\n  vantage: x\n  networks: [mainline]\n  mainline:\n    bootstrap: nonsense\n", []string{"nonsense", "host:port"}},
 		"no opt-out list":         {"observe:\n  vantage: x\n  opt-out: no-such-list\n", []string{"no-such-list"}},
@@ -46,6 +48,12 @@ func TestObserveMistakesNameLineAndKey(t *testing.T) {
 			oneClearLine(t, canopy(t, "observe", "--config", path, "--store", "chdb:"+t.TempDir(), "--listen", ""), exitUsage, test.words...)
 		})
 	}
+}
+
+func TestObserveKeepsNoTableThatThereIsNot(t *testing.T) {
+	needEngine(t)
+	r := canopy(t, "observe", "--vantage", "x", "--keep", "vists=720h", "--store", "chdb:"+t.TempDir(), "--listen", "")
+	oneClearLine(t, r, exitUsage, "keep", `"vists"`, "visits")
 }
 
 func TestObserveSectionIsNoCommand(t *testing.T) {
@@ -91,6 +99,7 @@ observe:
   watch-longest: 1s
   watch-rate: 500
   report-every: 3s
+  keep: [edges=720h, probes=8760h]
   report-out: %s
   %s:
     local: true
