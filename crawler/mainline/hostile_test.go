@@ -110,6 +110,16 @@ func TestHostileReplies(t *testing.T) {
 			a := krpc.Answer{ID: idOf(666), Nodes: krpc.AppendNode(nil, good)}
 			return [][]byte{a.Append(nil, m.TID)}
 		}, observation.WrongIdentity, idOf(666).String(), false, 0},
+		{"our own identity", func(_ *responder, m *krpc.Message, _ netip.AddrPort) [][]byte {
+			a := krpc.Answer{ID: m.ID, Nodes: krpc.AppendNode(nil, good)}
+			return [][]byte{a.Append(nil, m.TID)}
+		}, observation.WrongIdentity, "answered as ", false, 0},
+		{"nested without end", func(_ *responder, m *krpc.Message, _ netip.AddrPort) [][]byte {
+			return [][]byte{[]byte("d1:rd1:x" + strings.Repeat("l", 20000) + strings.Repeat("e", 20000) + "e1:t4:" + string(m.TID) + "1:y1:re")}
+		}, observation.Malformed, "can't be read", false, 0},
+		{"wrong types", func(_ *responder, m *krpc.Message, _ netip.AddrPort) [][]byte {
+			return [][]byte{[]byte("d1:rd2:idi5e5:nodesle6:valuesdee1:t4:" + string(m.TID) + "1:vi1e1:y1:re")}
+		}, observation.Malformed, "reply without id", false, 0},
 		{"no identity", func(r *responder, m *krpc.Message, _ netip.AddrPort) [][]byte {
 			return [][]byte{[]byte("d1:rde1:t4:" + string(m.TID) + "1:y1:re")}
 		}, observation.Malformed, "reply without id", false, 0},
