@@ -117,10 +117,10 @@ ENGINE = ReplacingMergeTree
 ORDER BY version`
 
 func (s *Store) migrate(ctx context.Context, list []migration) error {
-	if err := s.admin.Exec(ctx, "CREATE DATABASE IF NOT EXISTS "+s.target.database); err != nil {
+	if err := s.admin.Exec(ctx, "CREATE DATABASE IF NOT EXISTS "+s.target.database+s.target.onEveryServer()); err != nil {
 		return err
 	}
-	if err := s.conn.Exec(ctx, migrationsTable); err != nil {
+	if err := s.change(ctx, migrationsTable); err != nil {
 		return err
 	}
 	applied, err := s.appliedMigrations(ctx)
@@ -146,12 +146,26 @@ func (s *Store) migrate(ctx context.Context, list []migration) error {
 
 func (s *Store) apply(ctx context.Context, m migration) error {
 	for _, statement := range m.statements {
-		if err := s.conn.Exec(ctx, statement); err != nil {
+		if err := s.change(ctx, statement); err != nil {
 			return err
 		}
 	}
 	return s.conn.Exec(ctx, "INSERT INTO schema_migrations (version, name, checksum, applied_at) VALUES (?, ?, ?, ?)",
 		m.version, m.name, m.checksum, time.Now().UTC())
+}
+
+// change runs one statement of the schema, on every server of a cluster.
+func (s *Store) change(ctx context.Context, statement string) error {
+	all, err := s.target.onCluster(statement)
+	if err != nil {
+		return err
+	}
+	for _, one := range all {
+		if err := s.conn.Exec(ctx, one); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Store) appliedMigrations(ctx context.Context) ([]migration, error) {

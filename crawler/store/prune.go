@@ -48,7 +48,9 @@ func (s *Store) Prune(ctx context.Context, r Retention, now time.Time, dry bool)
 			continue
 		}
 		if !dry {
-			if err := s.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s_log DROP PARTITION '%s'", m.Table, m.Month)); err != nil {
+			_, local := s.target.partsOf()
+			drop := fmt.Sprintf("ALTER TABLE %s_log%s%s DROP PARTITION '%s'", m.Table, local, s.target.onEveryServer(), m.Month)
+			if err := s.conn.Exec(ctx, drop); err != nil {
 				return pruned, fmt.Errorf("prune %s of %s: %w", m.Table, m.Month, err)
 			}
 			s.opt.Logger.Info("pruned", "table", m.Table, "month", m.Month, "rows", m.Rows)
@@ -73,8 +75,9 @@ type MonthStatus Pruned
 
 // months lists every month of every table, oldest first.
 func (s *Store) months(ctx context.Context) ([]MonthStatus, error) {
-	rows, err := s.conn.Query(ctx, `SELECT replaceRegexpOne(table, '_log$', ''), partition, sum(rows), sum(bytes_on_disk) FROM system.parts
-		WHERE active AND database = ? AND table IN (?) GROUP BY table, partition ORDER BY table, partition`, s.target.database, logTables())
+	parts, local := s.target.partsOf()
+	rows, err := s.conn.Query(ctx, `SELECT replaceRegexpOne(table, '_log(_local)?$', ''), partition, sum(rows), sum(bytes_on_disk) FROM `+parts+`
+		WHERE active AND database = ? AND table IN (?) GROUP BY table, partition ORDER BY table, partition`, s.target.database, logTables(local))
 	if err != nil {
 		return nil, fmt.Errorf("list months: %w", err)
 	}
@@ -98,10 +101,10 @@ func recordNames() []string {
 	return names
 }
 
-func logTables() []string {
+func logTables(local string) []string {
 	names := recordNames()
 	for i := range names {
-		names[i] += "_log"
+		names[i] += "_log" + local
 	}
 	return names
 }

@@ -89,8 +89,9 @@ func (s *Store) tableStatus(ctx context.Context, view, column string) (TableStat
 	if t.Rows > 0 {
 		t.Oldest, t.Newest = &oldest, &newest
 	}
-	query = "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = ? AND table = ?"
-	return t, s.conn.QueryRow(ctx, query, s.target.database, view+"_log").Scan(&t.Bytes)
+	parts, local := s.target.partsOf()
+	query = "SELECT sum(bytes_on_disk) FROM " + parts + " WHERE active AND database = ? AND table = ?"
+	return t, s.conn.QueryRow(ctx, query, s.target.database, view+"_log"+local).Scan(&t.Bytes)
 }
 
 func (s *Store) crawlCounts(ctx context.Context) ([]CrawlCount, error) {

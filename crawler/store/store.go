@@ -116,7 +116,8 @@ type Store struct {
 //	clickhouse://user:pass@host:9000/db         a server's native protocol
 //	http://user:pass@host:8123/db, https://...  a server's HTTP interface
 //
-// The database is "canopy" unless url names another. Open refuses engines
+// With the option cluster=NAME a server's URL means the whole cluster: see
+// docs/server.md. The database is "canopy" unless url names another. Open refuses engines
 // before 23.8 ([ErrOldServer]) and stores with a schema of the future
 // ([ErrNewerSchema]). It changes nothing in the store; see [Store.Migrate] and
 // [Store.Ready]. No error tells a password.

@@ -23,6 +23,7 @@ type target struct {
 	name     string // for people: the URL without credentials
 	dir      string // of an embedded store, else empty
 	database string
+	cluster  string             // the URL's option cluster, empty for a single server
 	options  clickhouse.Options // without the database
 }
 
@@ -85,6 +86,13 @@ func (t *target) parseServer(raw string) error {
 	t.options, t.database = *options, options.Auth.Database
 	if t.options.Settings == nil {
 		t.options.Settings = clickhouse.Settings{}
+	}
+	if cluster, ok := t.options.Settings["cluster"]; ok {
+		delete(t.options.Settings, "cluster")
+		if t.cluster = fmt.Sprint(cluster); !databaseName.MatchString(t.cluster) {
+			return fmt.Errorf("%q is no name of a cluster: use letters, digits and _", t.cluster)
+		}
+		maps.Copy(t.options.Settings, distributing)
 	}
 	scheme, _, _ := strings.Cut(raw, ":")
 	for i, addr := range t.options.Addr {
