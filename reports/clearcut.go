@@ -26,9 +26,9 @@ type Clearcut struct {
 
 // How much a report simulates.
 const (
-	cutsShown  = 8
+	cutsShown  = 6
 	cutLookups = 2000
-	cutSets    = 4
+	cutSets    = 3
 )
 
 // readClearcut simulates the largest leaving.

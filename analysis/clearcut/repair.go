@@ -105,7 +105,9 @@ func (m *mender) refill(peer uint32, bit int, kept []uint32) {
 		m.named = slices.DeleteFunc(m.named, func(p uint32) bool {
 			return !m.alive[p] || slices.Contains(kept, p) || slices.Contains(m.table[start:], p)
 		})
-		slices.Sort(m.named)
+		if len(inside) > m.graph.network.K { // else they still ascend
+			slices.Sort(m.named)
+		}
 		m.table = m.graph.appendClosest(m.table, m.named, key, room-(len(m.table)-start))
 		if len(m.table)-start == room {
 			return
@@ -116,15 +118,25 @@ func (m *mender) refill(peer uint32, bit int, kept []uint32) {
 // within are those of ranks whose keys share all bits above bit and that one
 // with the first key of a subtree.
 func (g *Graph) within(ranks []uint32, first uint64, bit int) []uint32 {
-	search := func(key uint64) int {
-		i, _ := slices.BinarySearchFunc(ranks, key, func(p uint32, key uint64) int { return cmp.Compare(g.places[p], key) })
-		return i
-	}
-	from, last := search(first), first|(1<<bit-1)
+	from, last := g.from(ranks, first), first|(1<<bit-1)
 	if last == math.MaxUint64 {
 		return ranks[from:]
 	}
-	return ranks[from:search(last+1)]
+	return ranks[from : from+g.from(ranks[from:], last+1)]
+}
+
+// from is the first of ranks whose key is not below a key.
+func (g *Graph) from(ranks []uint32, key uint64) int {
+	lo, hi := 0, len(ranks)
+	for lo < hi {
+		mid := int(uint(lo+hi) >> 1)
+		if g.places[ranks[mid]] < key {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo
 }
 
 // bucketKey is a key of the bucket at a bit: the peer's own bits above, that
