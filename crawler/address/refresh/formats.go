@@ -1,19 +1,13 @@
 package refresh
 
 import (
-	"archive/tar"
 	"bufio"
 	"bytes"
-	"compress/gzip"
-	"crypto/sha512"
-	"encoding/base64"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
-	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -39,7 +33,12 @@ func (r *rows) block(prefix string, hosting observation.Hosting, country, note s
 	if err != nil {
 		return err
 	}
-	p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()).Masked()
+	if p.Addr().Is4In6() {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	if p = p.Masked(); !p.IsValid() {
+		return fmt.Errorf("%s is no block", observation.Text(prefix))
+	}
 	if least := leastBits(p); p.Bits() < least {
 		return fmt.Errorf("%s claims too much of the internet: want at least /%d", p, least)
 	}
@@ -257,13 +256,18 @@ func geofeed(what string, hosting observation.Hosting) func(*rows, []byte) error
 			if len(fields) < 2 {
 				return fmt.Errorf("%q is no line of a geofeed, which is block,country,region,city,postal code", observation.Text(line))
 			}
-			country := strings.ToUpper(strings.TrimSpace(fields[1]))
-			if len(country) != 2 {
-				country = ""
-			}
-			return r.block(fields[0], hosting, country, what)
+			return r.block(fields[0], hosting, countryCode(strings.TrimSpace(fields[1])), what)
 		})
 	}
+}
+
+// countryCode is an ISO 3166-1 alpha-2 code in capitals, or "" if s is none.
+func countryCode(s string) string {
+	s = strings.ToUpper(s)
+	if len(s) != 2 || s == "ZZ" || s[0] < 'A' || s[0] > 'Z' || s[1] < 'A' || s[1] > 'Z' {
+		return ""
+	}
+	return s
 }
 
 // parseTor reads one address a line.
@@ -301,7 +305,8 @@ func parseDelegated(r *rows, raw []byte) error {
 			return nil
 		}
 		blocks++
-		if len(f[1]) != 2 || f[1] == "ZZ" || f[6] != "allocated" && f[6] != "assigned" {
+		country := countryCode(f[1])
+		if country == "" || f[6] != "allocated" && f[6] != "assigned" {
 			return nil
 		}
 		s, err := delegatedRange(f[2], f[3], f[4])
@@ -309,7 +314,7 @@ func parseDelegated(r *rows, raw []byte) error {
 			return err
 		}
 		r.n++
-		fmt.Fprintf(&r.out, "%s,%s,%s\n", s.From(), s.To(), strings.ToUpper(f[1]))
+		fmt.Fprintf(&r.out, "%s,%s,%s\n", s.From(), s.To(), country)
 		return nil
 	})
 	if err == nil && blocks < summed {
@@ -354,72 +359,4 @@ func parseIPtoASN(r *rows, raw []byte) error {
 	r.n += bytes.Count(raw, []byte{'\n'})
 	_, err := r.out.Write(raw)
 	return err
-}
-
-// parseNpm unpacks the tables of the npm package.
-func parseNpm(r *rows, raw []byte) error {
-	r.ext = ".csv"
-	files := tar.NewReader(bytes.NewReader(raw))
-	found := 0
-	for {
-		h, err := files.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("the package is damaged or cut short: %w", err)
-		}
-		switch path.Base(h.Name) {
-		case "package.json":
-			var p struct{ Version string }
-			if err := json.NewDecoder(io.LimitReader(files, 1<<20)).Decode(&p); err != nil {
-				return fmt.Errorf("read package.json: %w", err)
-			}
-			if v := p.Version[strings.LastIndexByte(p.Version, '.')+1:]; len(v) >= 8 {
-				r.dated("20060102", v[:8])
-			}
-		case "asn-ipv4.csv", "asn-ipv6.csv":
-			found++
-			if _, err := io.Copy(&r.out, io.LimitReader(files, maxFile)); err != nil {
-				return fmt.Errorf("the package is damaged or cut short: %w", err)
-			}
-		}
-	}
-	if found != 2 {
-		return fmt.Errorf("the package holds %d of the files asn-ipv4.csv and asn-ipv6.csv", found)
-	}
-	r.n = bytes.Count(r.out.Bytes(), []byte{'\n'})
-	return nil
-}
-
-// checkIntegrity compares with a subresource integrity of SHA-512, as npm gives it.
-func checkIntegrity(integrity string, content []byte) error {
-	want, ok := strings.CutPrefix(integrity, "sha512-")
-	if !ok {
-		return fmt.Errorf("the registry gives no SHA-512 checksum, but %q", observation.Text(integrity))
-	}
-	sum := sha512.Sum512(content)
-	if base64.StdEncoding.EncodeToString(sum[:]) != want {
-		return errors.New("wrong checksum: the file is not the one that the registry describes")
-	}
-	return nil
-}
-
-// unpacked undoes gzip, if raw is packed by it.
-func unpacked(raw []byte) ([]byte, error) {
-	if !bytes.HasPrefix(raw, []byte{0x1f, 0x8b}) {
-		return raw, nil
-	}
-	z, err := gzip.NewReader(bytes.NewReader(raw))
-	if err != nil {
-		return nil, fmt.Errorf("unpack: %w", err)
-	}
-	out, err := io.ReadAll(io.LimitReader(z, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("unpack: the file is damaged or cut short: %w", err)
-	}
-	if len(out) > maxFile {
-		return nil, fmt.Errorf("unpack: the file is larger than %d MiB", maxFile>>20)
-	}
-	return out, nil
 }
