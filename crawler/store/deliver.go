@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
-
-	"canopy/crawler/store/chdb"
 )
 
 // ErrSpooled means that the rows of a crawl are safe on disk, but did not
@@ -29,8 +27,8 @@ func (s *Store) insertBlock(ctx context.Context, b *block) error {
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	if !s.took.Load() {
-		return err // it may never take any: a user without the rights, say
+	if exceptionCode(err) != 0 && !s.took.Load() {
+		return err // it is there and may never take any: a user without the rights, say
 	}
 	if spoolErr := s.spool.add(b); spoolErr != nil {
 		return errors.Join(err, spoolErr)
@@ -83,23 +81,25 @@ func (s *Store) replay(ctx context.Context) error {
 
 // refusesData says whether ClickHouse would refuse the same rows for ever.
 func refusesData(err error) bool {
-	code := 0
-	var refusal *refusal
-	var exception *clickhouse.Exception
-	var embedded *chdb.Exception
-	switch {
-	case errors.As(err, &refusal):
-		code = refusal.code
-	case errors.As(err, &exception):
-		code = int(exception.Code)
-	case errors.As(err, &embedded):
-		code = embedded.Code
-	}
-	switch code {
+	switch exceptionCode(err) {
 	case 6, 16, 26, 27, 33, 53, 62, 70, 117, 131: // can't be parsed, converted or placed in a column
 		return true
 	}
 	return false
+}
+
+// exceptionCode is the number that ClickHouse gave its refusal, 0 for trouble
+// of another kind.
+func exceptionCode(err error) int {
+	var refusal *refusal
+	var exception *clickhouse.Exception
+	switch {
+	case errors.As(err, &refusal):
+		return refusal.code
+	case errors.As(err, &exception):
+		return int(exception.Code)
+	}
+	return 0
 }
 
 // startReplay keeps trying to empty the spool until ctx ends.

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -71,7 +72,7 @@ func child(t *testing.T, variable string, args ...string) *exec.Cmd {
 
 // killWriter lets a writer go on until a random moment, and returns how many
 // rows it had acknowledged by then.
-func killWriter(t *testing.T, url, spool string, first int, within time.Duration) int {
+func killWriter(t *testing.T, url, spool string, first int, within time.Duration, begun func()) int {
 	t.Helper()
 	cmd := child(t, "CANOPY_TEST_WRITE", url, spool, strconv.Itoa(first))
 	out, err := cmd.StdoutPipe()
@@ -88,6 +89,7 @@ func killWriter(t *testing.T, url, spool string, first int, within time.Duration
 			t.Fatalf("the writer says %q", lines.Text())
 		}
 		if acknowledged < 0 { // it has begun: from now on any moment will do
+			begun()
 			time.AfterFunc(rand.N(within), func() { _ = cmd.Process.Kill() })
 		}
 		acknowledged = n
@@ -180,7 +182,7 @@ func TestKilledWriters(t *testing.T) {
 	spool := t.TempDir()
 	acknowledged := 0
 	for range kills() {
-		acknowledged = killWriter(t, "chdb:"+dir, spool, acknowledged, 400*time.Millisecond)
+		acknowledged = killWriter(t, "chdb:"+dir, spool, acknowledged, 400*time.Millisecond, func() {})
 	}
 	server := startServer(t, dir, addr)
 	defer server.stop()
@@ -197,15 +199,18 @@ func TestKilledServed(t *testing.T) {
 	spool := t.TempDir()
 	acknowledged := 0
 	for round := range kills() {
-		var outage chan struct{}
-		if round%3 == 1 { // the server dies under the writer, and comes back for the next one
-			outage = make(chan struct{})
-			dying := server
-			time.AfterFunc(rand.N(2*time.Second), func() { dying.stop(); close(outage) })
-		}
-		acknowledged = killWriter(t, "http://"+addr+"/canopy", spool, acknowledged, 2*time.Second)
-		if outage != nil {
-			<-outage
+		var outage sync.WaitGroup
+		acknowledged = killWriter(t, "http://"+addr+"/canopy", spool, acknowledged, 2*time.Second, func() {
+			if round%3 != 1 {
+				return
+			}
+			outage.Go(func() { // the server dies under the writer, and comes back for the next one
+				<-time.After(rand.N(time.Second))
+				server.stop()
+			})
+		})
+		outage.Wait()
+		if round%3 == 1 {
 			server = startServer(t, dir, addr)
 		}
 	}
