@@ -239,6 +239,9 @@ func (n *Network) readPeers(ctx context.Context, q analysis.Querier, rules *oper
 	if err := n.counted(all); err != nil {
 		return err
 	}
+	if err := n.readPrefixes(ctx, q, census.Totals); err != nil {
+		return err
+	}
 	if err := n.readCounting(ctx, q, all); err != nil {
 		return err
 	}

@@ -73,6 +73,9 @@ func (n *Network) figures() (map[string]figure.Figure, error) {
 			draw("trend", trendFinding(n.trendOf(main), "peers on land of class "+landLabel(main)), n.shareCaption(each), n.trendChart("hosting class", n.Trend, landLabel))
 			draw("operator-trend", trendFinding(n.OperatorTrend[0], "peers run by communities"), n.shareCaption("As far as the evidence decides. "+each),
 				n.trendChart("who runs them", n.OperatorTrend, operatorLabel))
+			if c := n.concentrationTrend(); len(c.Series) > 0 {
+				draw("concentration-trend", n.concentrationFinding(), n.concentrationCaption(), c)
+			}
 		}
 	}
 	if n.Sessions != nil && n.Sessions.Crawls > 1 {
@@ -81,7 +84,7 @@ func (n *Network) figures() (map[string]figure.Figure, error) {
 	if s := n.Survival; s != nil && s.main() != nil {
 		draw("survival", s.finding(), n.survivalCaption("Three methods beside each other; bands: intervals."), n.survivalChart())
 		if c := n.landSurvivalChart(); len(c.Curves) > 1 {
-			draw("land-survival", "How long sessions last, by the land they stand on", n.survivalCaption("Kaplan-Meier with delayed entry."), c)
+			draw("land-survival", s.landFinding(), n.survivalCaption("Kaplan-Meier with delayed entry."), c)
 		}
 	}
 	if len(n.Outcomes) > 0 {

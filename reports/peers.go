@@ -166,10 +166,10 @@ func concentrate(s *shares.Sample, all []peers, unit string, holder func(peers) 
 			distinct += p.Peers
 		}
 	}
-	c := &Concentration{Known: s.Share(holds)}
+	c := &Concentration{Known: s.Share(holds), Trend: effectiveTrend(s, all, unit, holder)}
 	var err error
 	c.Result, err = concentration.Compute(unit, holders, concentration.Options{
-		Peers: s.EffectivePeers() * c.Known.Value, N: distinct, Seed: 1,
+		Peers: s.EffectivePeers() * c.Known.Value, N: distinct, Replicates: replicates(len(holders)), Seed: 1,
 	})
 	if err != nil { // nobody is known to hold anything
 		return nil

@@ -56,6 +56,7 @@ type Network struct {
 	Operators     *Concentration     `json:"operators,omitempty"`
 	Organisations *Concentration     `json:"organisations,omitempty"`
 	Countries     *Concentration     `json:"countries,omitempty"`
+	Prefixes      *Concentration     `json:"prefixes,omitempty"`
 	Counting      *Counting          `json:"counting,omitempty"`
 	Clients       []Share            `json:"clients"` // families, largest first
 	Agents        []Share            `json:"agents"`  // as announced, largest first
@@ -105,8 +106,9 @@ type Trend struct {
 // whose holder is known.
 type Concentration struct {
 	concentration.Result
-	Known   analysis.Estimate `json:"known"` // share of reachable peers whose holder is known
-	Largest []Share           `json:"largest"`
+	Known   analysis.Estimate   `json:"known"` // share of reachable peers whose holder is known
+	Largest []Share             `json:"largest"`
+	Trend   []analysis.Estimate `json:"effective_by_crawl,omitempty"` // effective number of holders in each crawl used
 }
 
 // Outcome is how many visits ended in one way.

@@ -162,6 +162,10 @@ func (v view) holders() page.Section {
 	if v.Countries != nil {
 		blocks = append(blocks, v.concentration(v.Countries, "Country"))
 	}
+	if v.Prefixes != nil {
+		blocks = append(blocks, v.concentration(v.Prefixes, "Announced prefix"))
+	}
+	blocks = append(blocks, v.figure("concentration-trend"), v.concentrationTable())
 	return v.part("organisations", "Largest organisations", blocks...)
 }
 

@@ -197,6 +197,27 @@ func (n *Network) landSurvivalChart() figure.Spans {
 	return c
 }
 
+// landFinding says on which land sessions last longest and shortest.
+func (s *Survival) landFinding() string {
+	var with []Part
+	for _, p := range s.ByHosting {
+		if p.Kaplan != nil && p.Kaplan.Quartiles[1].Reached {
+			with = append(with, p)
+		}
+	}
+	median := func(p Part) float64 { return p.Kaplan.Quartiles[1].Seconds.Value }
+	by := func(a, b Part) int { return cmp.Compare(median(a), median(b)) }
+	if len(with) < 2 {
+		return "How long sessions last, by the land that peers stand on"
+	}
+	least, most := slices.MinFunc(with, by), slices.MaxFunc(with, by)
+	if median(least) == median(most) {
+		return "Sessions last alike on all land"
+	}
+	return fmt.Sprintf("Half of the sessions are over after %s on land of class %s, and after %s on %s",
+		lasting(seconds(median(least))), landLabel(least.Class), lasting(seconds(median(most))), landLabel(most.Class))
+}
+
 func (v view) survival() page.Section {
 	const name, heading = "survival", "How long peers stay"
 	s := v.Survival

@@ -8,12 +8,15 @@ import (
 	"canopy/analysis"
 )
 
-// Held is one announced prefix and the reachable peers in it. Weight is the sum
-// over crawls of the share of that crawl's reachable peers.
+// Held is one announced prefix and the reachable peers in it. The weight a of a
+// peer is the sum, over the crawls in which it was reachable, of one over the
+// number of reachable peers of that crawl.
 type Held struct {
-	Prefix string
-	Peers  int // distinct
-	Weight float64
+	Prefix  string
+	Peers   int     // distinct
+	Counts  []int   // reachable peers in each crawl
+	Weight  float64 // sum of a
+	Squares float64 // sum of a²
 }
 
 // Prefixes reads which announced prefixes the peers stand in that answered in
@@ -22,7 +25,8 @@ type Held struct {
 // are the reachable peers of each crawl.
 func Prefixes(ctx context.Context, q analysis.Querier, network string, crawls []string, totals []int) ([]Held, error) {
 	rows, err := q.QueryContext(ctx, `
-SELECT prefix, count() AS peers, sum(arraySum(arrayMap(t -> 1 / @totals[t], up))) AS weight
+SELECT prefix, count() AS peers, sumForEach(arrayMap(t -> toUInt64(has(up, t)), range(1, toUInt64(@count) + 1))) AS counts,
+       sum(arraySum(arrayMap(t -> 1 / @totals[t], up)) AS a) AS weight, sum(a * a) AS squares
 FROM (
     SELECT argMax(toString(prefix), visited_at) AS prefix, groupUniqArray(indexOf(@crawls, toString(crawl_id))) AS up
     FROM visits
@@ -31,7 +35,7 @@ FROM (
 )
 GROUP BY prefix
 ORDER BY weight DESC, prefix`,
-		sql.Named("totals", totals), sql.Named("network", network), sql.Named("crawls", crawls))
+		sql.Named("count", len(crawls)), sql.Named("totals", totals), sql.Named("network", network), sql.Named("crawls", crawls))
 	if err != nil {
 		return nil, fmt.Errorf("read prefixes: %w", err)
 	}
@@ -40,10 +44,14 @@ ORDER BY weight DESC, prefix`,
 	for rows.Next() {
 		var h Held
 		var peers uint64
-		if err := rows.Scan(&h.Prefix, &peers, &h.Weight); err != nil {
+		var counts []uint64
+		if err := rows.Scan(&h.Prefix, &peers, &counts, &h.Weight, &h.Squares); err != nil {
 			return nil, fmt.Errorf("read prefixes: %w", err)
 		}
 		h.Peers = int(peers)
+		for _, n := range counts {
+			h.Counts = append(h.Counts, int(n))
+		}
 		held = append(held, h)
 	}
 	if err := rows.Err(); err != nil {
