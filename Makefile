@@ -8,7 +8,7 @@ FLAGS    = -ldflags '-X main.version=$(VERSION)'
 TEST     = $(GO) test -timeout 10m -p 2
 
 .DEFAULT_GOAL := help
-.PHONY: help build engine data clients kubo demo test race lint fuzz bench clean
+.PHONY: help build engine data clients kubo demo test soak race lint fuzz validate bench clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ demo: build engine ## two local networks, crawls, churn and a report: under 2 mi
 test: engine ## every test
 	$(TEST) ./...
 
+soak: engine ## what needs long: a hundred kills, outages at full speed
+	CANOPY_SOAK=1 $(GO) test -timeout 60m -v -run 'TestKilled|TestSoak' ./crawler/store
+
 race: engine ## the packages that share memory, under the race detector
 	$(TEST) -race -short ./crawler ./crawler/mainline/... ./crawler/ipfs ./crawler/store/... ./crawler/address ./crawler/testnet/...
 
@@ -56,6 +59,12 @@ FUZZTIME ?= 30s
 fuzz: ## every fuzz target for FUZZTIME each
 	@set -e; for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
 	  echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p; done; done
+
+RUNS ?= 100
+validate: engine ## estimates against planned truth over at least RUNS seeded runs, as a table
+	@out=$$(CANOPY_VALIDATE=$(RUNS) $(GO) test -count 1 -timeout 30m -v -run '^TestValidate' ./analysis/... 2>&1); failed=$$?; \
+	  echo '| quantity | true value | mean estimate | mean 95 % interval | runs | covered | coverage |'; echo '| --- | --- | --- | --- | --- | --- | --- |'; \
+	  echo "$$out" | grep '^|'; [ $$failed = 0 ] || { echo "$$out" | grep -v '^|' | grep -E 'FAIL|_test.go|cannot|undefined'; exit 1; }
 
 bench: engine ## performance figures, as ratios against a named peer in the same run
 	@$(GO) test -run '^$$' -bench . -benchmem -timeout 60m ./... | awk "$$TABLE"

@@ -24,9 +24,6 @@ func Runs() int {
 	return max(n, 100)
 }
 
-// Head is the head of the table.
-const Head = "| quantity | true value | mean estimate | mean 95 % interval | runs | covered | coverage |"
-
 // Row is one quantity, estimated in many runs.
 type Row struct {
 	Quantity            string
