@@ -3,6 +3,7 @@ package reports
 import (
 	"canopy/analysis/churn"
 	"canopy/analysis/concentration"
+	size "canopy/analysis/population"
 	"canopy/analysis/shares"
 	"canopy/analysis/survival"
 	"canopy/reports/figure"
@@ -67,6 +68,7 @@ func (r *Report) methods() page.Section {
 			"Bound by " + shares.BoundMethod + ": lower = decided for the kind / all, upper = (decided + undecided) / all. “Likeliest” counts each undecided peer with its likeliest kind and is no more than that."},
 		{Name: "On whose land", Meaning: "Hosting class, AS organisation and country of the address that answered, by the data sets named below, frozen when the peer was visited."},
 		{Name: "Concentration", Meaning: "HHI = sum of squared shares; effective numbers 1/HHI and exp(entropy); Nakamoto set = the fewest holders that together exceed a threshold. Intervals: " + concentration.Method + ". In each crawl: " + concentration.TrendMethod + "."},
+		{Name: "How large it is", Meaning: "In three ways, each with its interval. By " + size.CorrectedMethod + ". By " + size.DistancesMethod + ". By " + size.RecapturedMethod + ". Agreement: " + size.AgreementMethod + "."},
 		{Name: "Sessions seen", Meaning: sentence(churn.Method) + ". All of it is interval-censored; no survival curve is fitted to crawls."},
 		{Name: "How long peers stay", Meaning: "From probes. " + survival.KaplanMeier + ". " + survival.Turnbull + ". " + sentence(survival.CreateBased) + "."},
 		{Name: "Ways to count", Meaning: sentence(shares.MatrixMethod) + "."},
