@@ -19,6 +19,7 @@ type app struct {
 
 	config   string
 	storeURL string
+	spool    string
 	dataDir  string
 	json     bool
 	logLevel string
@@ -54,7 +55,7 @@ func (a *app) openData() (*address.Table, error) {
 
 // openStore opens the record as it is.
 func (a *app) openStore(ctx context.Context, o store.Options) (*store.Store, error) {
-	o.Logger = a.logger
+	o.Logger, o.Spool = a.logger, a.spool
 	s, err := store.Open(ctx, a.storeURL, o)
 	if errors.Is(err, store.ErrURL) {
 		return nil, usagef("--store: %w", err)

@@ -42,6 +42,7 @@ func newRoot(a *app) *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.config, "config", "", "YAML `file` with settings")
 	flags.StringVar(&a.storeURL, "store", "chdb:canopy-data", "where the record is kept: chdb:DIR, clickhouse://user:pass@host:9000/db or http(s)://user:pass@host:8123/db")
+	flags.StringVar(&a.spool, "spool", "", "`folder` for rows that the record can't take at once (default: DIR.spool for chdb:DIR, else canopy-spool)")
 	flags.StringVar(&a.dataDir, "data", "", "`folder` with address data sets (default: what make data installed)")
 	flags.BoolVar(&a.json, "json", false, "machine-readable output: one JSON object a line")
 	flags.StringVar(&a.logLevel, "log", "warn", "log `level` on stderr: debug, info, warn or error")
