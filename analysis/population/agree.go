@@ -64,11 +64,11 @@ func overlap(estimates []*analysis.Estimate) bool {
 func homogeneous(estimates []*analysis.Estimate) float64 {
 	var weights, sum, squares float64
 	for _, e := range estimates {
-		error := math.Log(e.Upper/e.Lower) / (2 * z95)
-		if !(error > 1e-9) {
-			error = 1e-9 // a full count has no error
+		deviation := math.Log(e.Upper/e.Lower) / (2 * z95)
+		if !(deviation > 1e-9) {
+			deviation = 1e-9 // a full count has none
 		}
-		w, v := 1/square(error), math.Log(e.Value)
+		w, v := 1/square(deviation), math.Log(e.Value)
 		weights, sum, squares = weights+w, sum+w*v, squares+w*v*v
 	}
 	q := max(0, squares-sum*sum/weights)
