@@ -140,7 +140,7 @@ func (a *app) prepareCrawl(n network, o crawlOptions) (crawlFunc, error) {
 	return func(ctx context.Context, sink crawler.Sink, facts *address.Table) (observation.Crawl, error) {
 		defer a.progress.done(n.name)
 		if policy.Facts = facts; policy.OptOut.NeedsFacts() && facts.Empty() {
-			return observation.Crawl{}, usagef("crawl %s: --opt-out names an AS, and nothing is known of any address's: install address data (make data) or name its folder with --data", n.name)
+			return observation.Crawl{}, needsFacts(n.name)
 		}
 		return walk(ctx, sink, crawler.Options{
 			Vantage: o.vantage, Scope: scope, Software: software(), Deadline: o.deadline, MaxPeers: o.maxPeers, Edges: o.edges,
@@ -148,6 +148,11 @@ func (a *app) prepareCrawl(n network, o crawlOptions) (crawlFunc, error) {
 			Settings: map[string]any{"pace": o.pace, "bootstrap": o.bootstrap, "local": o.local, "contact": o.contact},
 		})
 	}, nil
+}
+
+// needsFacts is why a wish can't be honoured.
+func needsFacts(network string) error {
+	return usagef("%s: --opt-out names an AS, and it is not known whose an address is: install address data (make data) or name its folder with --data", network)
 }
 
 func (a *app) printCrawl(c observation.Crawl, n network) error {

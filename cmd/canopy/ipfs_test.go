@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"canopy/crawler"
 	"canopy/crawler/observation"
 )
 
@@ -151,4 +154,31 @@ func readVisitLines(t *testing.T, path string) map[string]observation.Visit {
 		visits[at] = v
 	}
 	return visits
+}
+
+// askedProber counts whom it was told to ask.
+type askedProber []string
+
+func (p *askedProber) Probe(_ context.Context, t observation.Target) (observation.Probe, error) {
+	*p = append(*p, t.PeerID)
+	return observation.Probe{PeerID: t.PeerID, Outcome: observation.Answered}, nil
+}
+
+func TestProbesLeavePeersAloneThatOptedOut(t *testing.T) {
+	wish := strings.Repeat("ab", 20)
+	list, err := crawler.ReadOptOut(strings.NewReader(wish))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var policy atomic.Pointer[crawler.Policy]
+	policy.Store(&crawler.Policy{OptOut: list})
+	asked := new(askedProber)
+	for id, want := range map[string]observation.Outcome{wish: observation.NoAddress, "other": observation.Answered} {
+		if p, err := (politeProber{asked, &policy}).Probe(t.Context(), observation.Target{PeerID: id}); err != nil || p.Outcome != want || p.PeerID != id {
+			t.Errorf("%s: %+v, %v", id, p, err)
+		}
+	}
+	if len(*asked) != 1 || (*asked)[0] != "other" {
+		t.Errorf("asked %q", *asked)
+	}
 }

@@ -76,7 +76,7 @@ func newObservedNetwork(ob *observer, s *observeSection) (*observedNetwork, erro
 	}
 	w := ob.options.watch
 	n.monitor, err = monitor.New(monitor.Config{
-		Network: n.prober.Network(), Prober: n.prober, Sink: countedProbes{ob},
+		Network: n.prober.Network(), Prober: politeProber{n.prober, &n.policy}, Sink: countedProbes{ob},
 		Share: w.share, MaxPeers: w.peers, Shortest: w.shortest, Longest: w.longest, Round: min(10*time.Second, w.shortest), Rate: w.rate, Forget: w.forget,
 		Reachable: reachable(s.crawl.local), Logger: ob.logger,
 	})
@@ -84,6 +84,21 @@ func newObservedNetwork(ob *observer, s *observeSection) (*observedNetwork, erro
 		return nil, errors.Join(usagef("observe %s: %w", s.name, err), n.prober.Close())
 	}
 	return n, nil
+}
+
+// politeProber leaves peers alone that opted out; those at addresses that did,
+// the prober itself does.
+type politeProber struct {
+	monitor.Prober
+	policy *atomic.Pointer[crawler.Policy]
+}
+
+// Probe says of a peer that opted out that it has no address to be asked at.
+func (p politeProber) Probe(ctx context.Context, t observation.Target) (observation.Probe, error) {
+	if p.policy.Load().OptOut.HasPeer(t.PeerID) {
+		return observation.Probe{PeerID: t.PeerID, Address: t.Address, ProbedAt: time.Now(), Outcome: observation.NoAddress}, nil
+	}
+	return p.Prober.Probe(ctx, t)
 }
 
 // readPolicy reads the wishes of those who opt out for the probes to come.
@@ -98,6 +113,16 @@ func (n *observedNetwork) readPolicy() error {
 		if policy.OptOut, err = crawler.ReadOptOut(f); err != nil {
 			return usageError{err}
 		}
+	}
+	if policy.OptOut.NeedsFacts() {
+		facts, err := n.ob.openData()
+		if err != nil {
+			return err
+		}
+		if facts.Empty() {
+			return needsFacts(n.name)
+		}
+		policy.Facts = facts
 	}
 	n.policy.Store(&policy)
 	return nil
