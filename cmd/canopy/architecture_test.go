@@ -37,6 +37,7 @@ var arrows = map[string][]string{
 	"analysis/population":      {"analysis"},
 	"analysis/identity":        {"analysis", "analysis/operator"},
 	"analysis/survival":        {"analysis", "analysis/operator"},
+	"analysis/truth":           {"analysis"},
 	"reports":                  {"analysis", "analysis/*", "reports/figure", "reports/page"},
 	"reports/figure":           {"analysis"},
 	"reports/page":             {"analysis", "reports/figure"},
