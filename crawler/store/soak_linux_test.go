@@ -79,3 +79,63 @@ func testDiskFull(t *testing.T, dir string) {
 		t.Error(err)
 	}
 }
+
+// TestSoakOutage takes the server away while 20,000 visits come in each second:
+// for ten minutes, or for as long as CANOPY_SOAK says (as 60s).
+func TestSoakOutage(t *testing.T) {
+	if !soaking() {
+		t.Skip("`make soak` runs this; TestOutages is its short form")
+	}
+	const rate, batch = 20_000, 2000
+	ctx := context.Background()
+	f := newFickle(t)
+	s := migrated(t, f.url, Options{Spool: t.TempDir(), SettleWithin: 20 * time.Minute})
+	c := newCrawl("mainline")
+	if err := s.BeginCrawl(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	visits := madeUpVisits(c, 200_000)
+	f.fail(insertFaults["Away"])
+	outage := 10 * time.Minute
+	if d, err := time.ParseDuration(os.Getenv("CANOPY_SOAK")); err == nil {
+		outage = d
+	}
+	sent, peak := 0, 0
+	beat := time.NewTicker(time.Second * batch / rate)
+	defer beat.Stop()
+	for began := time.Now(); time.Since(began) < outage; {
+		<-beat.C
+		some := append(visits[:0:0], visits[sent%len(visits):][:batch]...)
+		for i := range some {
+			some[i].Number = uint32(sent + i)
+		}
+		if err := s.Visits(ctx, some); err != nil {
+			t.Fatal(err)
+		}
+		sent += batch
+		peak = max(peak, residentMiB(t))
+	}
+	f.mend()
+	if err := s.EndCrawl(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	wantRows(t, s, "SELECT count(), uniqExact(number) FROM visits", fmt.Sprint(sent, sent))
+	wantRows(t, s, "SELECT state FROM crawls", "complete")
+	t.Logf("%d visits during an outage of %s, none lost; at most %d MiB resident, the server's engine in the same process included", sent, outage, peak)
+	if peak > 512 {
+		t.Errorf("%d MiB resident, want at most 512", peak)
+	}
+}
+
+func residentMiB(t *testing.T) int {
+	t.Helper()
+	var pages, resident int
+	text, err := os.ReadFile("/proc/self/statm")
+	if err == nil {
+		_, err = fmt.Sscan(string(text), &pages, &resident)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resident * os.Getpagesize() >> 20
+}
