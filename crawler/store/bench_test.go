@@ -123,3 +123,33 @@ func BenchmarkRead(b *testing.B) {
 		rows.Close()
 	}
 }
+
+// BenchmarkProbes writes rounds of 200,000 probes.
+func BenchmarkProbes(b *testing.B) {
+	const n = 200_000
+	needEngine(b)
+	ctx := context.Background()
+	s := migrated(b, "chdb:"+dataDir+"?database="+newDatabase(), Options{})
+	probes := make([]observation.Probe, n)
+	for i, v := range madeUpVisits(newCrawl("mainline"), n) {
+		probes[i] = observation.Probe{Network: v.Network, PeerID: v.PeerID, Address: v.Address, ProbedAt: v.VisitedAt, Outcome: v.Outcome, RTT: v.RTT, ControlOK: true}
+	}
+	rows, before := 0, processorTime(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		round := make([]observation.Probe, n)
+		for i := range probes {
+			probes[i].ProbedAt = probes[i].ProbedAt.Add(10 * time.Minute)
+		}
+		copy(round, probes)
+		if err := s.Probes(ctx, round); err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Flush(ctx); err != nil {
+			b.Fatal(err)
+		}
+		rows += n
+	}
+	b.ReportMetric(float64(rows)/b.Elapsed().Seconds(), "probes/s")
+	b.ReportMetric(float64((processorTime(b)-before).Nanoseconds())/float64(rows), "cpu-ns/probe")
+}
