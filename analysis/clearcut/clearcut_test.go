@@ -130,10 +130,11 @@ func random(t testing.TB, network Network, living, dead int, seed uint64) *Graph
 		ranks[i] = uint32(i)
 	}
 	full, err := New(network, all.peers, func(peer int) (table []uint32) {
-		rest, bucket := ranks, ranks
+		rest := ranks
 		for bit := 63; bit >= 0 && len(rest) > 1; bit-- {
 			cut := all.cut(rest, bit)
-			if bucket, rest = rest[cut:], rest[:cut]; all.places[peer]>>bit&1 == 1 {
+			bucket := rest[cut:]
+			if rest = rest[:cut]; all.places[peer]>>bit&1 == 1 {
 				bucket, rest = rest, bucket
 			}
 			for range min(network.K, len(bucket)) {

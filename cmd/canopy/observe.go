@@ -85,7 +85,7 @@ func (a *app) runObserve(ctx context.Context, o observeOptions) (err error) {
 	}
 	defer ob.close()
 	if o.listen != "" {
-		listener, err := net.Listen("tcp", o.listen)
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.listen)
 		if err != nil {
 			return fmt.Errorf("listen for metrics and status: %w; set listen to a free address, or to nothing", err)
 		}

@@ -101,7 +101,7 @@ FROM crawls WHERE network = @network AND vantage = @vantage AND state != 'runnin
 		return nil, err
 	}
 	defer rows.Close() //nolint:errcheck // rows.Err says it all
-	for rows.Next() {
+	if rows.Next() {
 		c := observation.Crawl{Network: n.name, Vantage: n.ob.options.vantage}
 		var id, state string
 		if err := rows.Scan(&id, &c.Scope, &c.StartedAt, &c.EndedAt, &state, &c.Discovered, &c.Reachable, &c.Queries, &c.Notes); err != nil {

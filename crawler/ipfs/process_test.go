@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,17 +88,12 @@ func TestBusyProcess(t *testing.T) {
 		t.Skip("runs only for other tests")
 	}
 	runtime.GOMAXPROCS(2) // the loop, and who waits for the end
-	over := make(chan struct{})
+	var over atomic.Bool
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
-		close(over)
+		over.Store(true)
 	}()
-	for {
-		select {
-		case <-over:
-			return
-		default:
-		}
+	for !over.Load() { // to spin is its purpose
 	}
 }
 

@@ -74,10 +74,8 @@ func visit(ctx context.Context, tb testing.TB, w *mainline.Walker, follow bool, 
 		}
 	}
 	add(peers)
-	out, batch := targets, queue
 	for {
-		batch = queue[:min(len(queue), 64)]
-		out = targets
+		batch, out := queue[:min(len(queue), 64)], targets
 		if len(batch) == 0 {
 			out = nil
 		}

@@ -45,7 +45,7 @@ func NewProber(cfg Config) (*Prober, error) {
 		}
 		address = bind.String()
 	}
-	raw, err := net.ListenPacket("udp", address)
+	raw, err := new(net.ListenConfig).ListenPacket(context.Background(), "udp", address)
 	if err != nil {
 		return nil, fmt.Errorf("open socket for probes: %w", err)
 	}

@@ -2,6 +2,7 @@ package chdb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime"
@@ -69,8 +70,7 @@ func start(dir string) (*shared, error) {
 	}
 	s := &shared{lib: lib, dir: dir, lock: lock, users: 1, slots: make(chan struct{}, max(8, 2*runtime.GOMAXPROCS(0)))}
 	if s.anchor, err = s.connect(); err != nil {
-		lock.release()
-		return nil, err
+		return nil, errors.Join(err, lock.release())
 	}
 	return s, nil
 }

@@ -32,10 +32,10 @@ func (e *Engine) Handler(o ServeOptions) http.Handler {
 			return
 		case o.Password == "" && !localHost(req.Host):
 			// A web page can give its own name our address; a browser then says that name.
-			copyAnswer(w, failure(req, http.StatusForbidden, newException("Code: 516. DB::Exception: without a password, ask for 127.0.0.1 or localhost. (AUTHENTICATION_FAILED)")))
+			copyAnswer(w, failure(req, http.StatusForbidden, newException("Code: 516. DB::Exception: without a password, ask for 127.0.0.1 or localhost. (AUTHENTICATION_FAILED)"))) //nolint:bodyclose // it lies in memory
 			return
 		case o.Password != "" && subtle.ConstantTimeCompare([]byte(passwordOf(req)), []byte(o.Password)) != 1:
-			copyAnswer(w, failure(req, http.StatusForbidden, newException("Code: 516. DB::Exception: Authentication failed: give the password that `canopy store serve` printed or was given. (AUTHENTICATION_FAILED)")))
+			copyAnswer(w, failure(req, http.StatusForbidden, newException("Code: 516. DB::Exception: Authentication failed: give the password that `canopy store serve` printed or was given. (AUTHENTICATION_FAILED)"))) //nolint:bodyclose // it lies in memory
 			return
 		}
 		req.Body = http.MaxBytesReader(w, req.Body, maxServedBody)
