@@ -175,3 +175,22 @@ func TestStoreInUseNamesTheHolder(t *testing.T) {
 	}
 	_ = cmd.Wait()
 }
+
+// A record of a newer program is refused by every command, and left as it is.
+func TestNewerSchemaIsLeftAlone(t *testing.T) {
+	needEngine(t)
+	store := "chdb:" + filepath.Join(t.TempDir(), "record")
+	for _, args := range [][]string{
+		{"store", "migrate", "--store", store},
+		{"store", "sql", "--write", "--store", store, "INSERT INTO schema_migrations (version, name, checksum) VALUES (900, 'future', 'x')"},
+	} {
+		if r := canopy(t, args...); r.code != exitDone {
+			t.Fatalf("%v: %s", args, r.stderr)
+		}
+	}
+	for _, args := range [][]string{
+		{"store", "status"}, {"store", "migrate"}, {"report"}, {"crawl", "mainline", "--local", "--bootstrap", "127.0.0.1:9"},
+	} {
+		oneClearLine(t, canopy(t, append(args, "--store", store)...), exitFailed, "newer schema", "upgrade canopy")
+	}
+}
