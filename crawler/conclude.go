@@ -24,6 +24,10 @@ func (e *engine[P]) conclude(ctx context.Context, w Walker[P], walkErr error) {
 		c.State = observation.Degraded
 		e.note("The frontier was full at %d peers; %d mentions of further peers were not followed.", e.opts.MaxPeers, e.ignored)
 	}
+	if c.Reachable == 0 {
+		c.State = observation.Degraded
+		e.note("Nobody answered after the entry points had: their trouble, or ours, hides the network.")
+	}
 	if h, ok := w.(HealthReporter); ok {
 		degraded, notes := h.Health()
 		if degraded {

@@ -44,9 +44,13 @@ type Progress struct {
 }
 
 const (
-	targetBatch = 64              // peers handed to the walker at once: small, so that none waits behind a slow one
-	sinkBatch   = 1024            // visits handed to the sink at once
-	endTimeout  = 2 * time.Minute // to store what was seen after the walk has ended
+	targetBatch = 64   // peers handed to the walker at once: small, so that none waits behind a slow one
+	sinkBatch   = 1024 // visits handed to the sink at once
+	// A peer that turned us away because we came too fast, or a burst of lost
+	// packets, needs a moment to pass: js-libp2p counts callers by the second. It
+	// runs from the beginning of a first visit, so who was silent is not waited for.
+	secondPassAfter = 2 * time.Second
+	endTimeout      = 2 * time.Minute // to store what was seen after the walk has ended
 )
 
 func (o Options) withDefaults() Options {

@@ -64,6 +64,7 @@ func (w *fakeWalker) Walk(ctx context.Context, targets <-chan []int, results cha
 }
 
 func (w *fakeWalker) visit(ctx context.Context, peer int, results chan<- []observation.Result[int]) {
+	began := time.Now()
 	select {
 	case <-ctx.Done():
 		return
@@ -80,7 +81,7 @@ func (w *fakeWalker) visit(ctx context.Context, peer int, results chan<- []obser
 	}
 	w.mu.Unlock()
 	r := observation.Result[int]{Peer: peer, Visit: observation.Visit{
-		PeerID: fmt.Sprint(peer), Outcome: outcome, Queries: 3, Address: netip.MustParseAddrPort("127.0.0.1:1"),
+		PeerID: fmt.Sprint(peer), VisitedAt: began, Outcome: outcome, Queries: 3, Address: netip.MustParseAddrPort("127.0.0.1:1"),
 	}}
 	if outcome == observation.Answered {
 		r.Neighbours = w.graph[peer]
@@ -307,6 +308,32 @@ func TestBrokenWalkerIsAnError(t *testing.T) {
 		crawl, err := Run(t.Context(), &fakeWalker{graph: ring(9), walkErr: errors.New("socket gone")}, &memorySink{}, Options{})
 		if err == nil || !strings.Contains(err.Error(), "socket gone") || crawl.State != observation.CutShort {
 			t.Error(crawl.State, err)
+		}
+	})
+}
+
+func TestSecondPassGivesAMomentsTroubleTimeToPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		w := &fakeWalker{graph: ring(5), outcome: func(peer, attempt int) observation.Outcome {
+			if time.Since(began) < 1500*time.Millisecond {
+				return observation.Busy // every visit takes a second
+			}
+			return observation.Answered
+		}}
+		crawl, err := Run(t.Context(), w, &memorySink{}, Options{})
+		if err != nil || crawl.State != observation.Complete || crawl.Reachable != 5 {
+			t.Errorf("%s, %d of 5 reached: %v", crawl.State, crawl.Reachable, err)
+		}
+	})
+}
+
+func TestACrawlThatReachesNobodyIsDegraded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &fakeWalker{graph: ring(5), outcome: func(int, int) observation.Outcome { return observation.Timeout }}
+		crawl, err := Run(t.Context(), w, &memorySink{}, Options{})
+		if err != nil || crawl.State != observation.Degraded || len(crawl.Notes) == 0 {
+			t.Errorf("%s %v %v", crawl.State, crawl.Notes, err)
 		}
 	})
 }

@@ -17,12 +17,14 @@ type engine[P comparable] struct {
 	sink  Sink
 	opts  Options
 
-	numbers  map[P]uint32    // the visited set: crawl-local number of every peer known
-	queue    fifo[P]         // the frontier
-	retry    []P             // for the second pass
-	held     map[P]heldVisit // first outcomes of the peers in the second pass
-	learnt   func(P) bool    // see Learner; nil when the walker is none
-	name     func(P) string  // see Namer; nil unless peers opted out
+	numbers  map[P]uint32     // the visited set: crawl-local number of every peer known
+	queue    fifo[P]          // the frontier
+	retry    []P              // for the second pass
+	held     map[P]heldVisit  // first outcomes of the peers in the second pass
+	lastHeld time.Time        // when the last of their first visits began
+	pause    <-chan time.Time // until the second pass may begin; nil when nothing waits for it
+	learnt   func(P) bool     // see Learner; nil when the walker is none
+	name     func(P) string   // see Namer; nil unless peers opted out
 	inFlight int
 	visited  int
 	ignored  uint64 // neighbours not followed because the frontier is full
@@ -56,7 +58,7 @@ func (e *engine[P]) loop(ctx context.Context, cancel context.CancelCauseFunc, ta
 		var out chan<- []P // nil: nothing to hand out
 		if len(batch) > 0 && targets != nil {
 			out = targets
-		} else if targets != nil && e.inFlight == 0 {
+		} else if targets != nil && e.inFlight == 0 && e.pause == nil {
 			close(targets)
 			targets = nil
 		}
@@ -72,6 +74,9 @@ func (e *engine[P]) loop(ctx context.Context, cancel context.CancelCauseFunc, ta
 			if len(batch) == 0 {
 				batch = e.nextBatch()
 			}
+		case <-e.pause:
+			e.pause = nil
+			batch = e.nextBatch()
 		case <-ticker.C:
 			e.report()
 			keepErr = firstErr(keepErr, e.flush(ctx))
@@ -88,6 +93,10 @@ func (e *engine[P]) loop(ctx context.Context, cancel context.CancelCauseFunc, ta
 // first is over and nobody is under way.
 func (e *engine[P]) nextBatch() []P {
 	if e.queue.len() == 0 && e.inFlight == 0 && len(e.retry) > 0 {
+		if wait := secondPassAfter - time.Since(e.lastHeld); wait > 0 {
+			e.pause = time.After(wait)
+			return nil
+		}
 		e.beginSecondPass()
 	}
 	return e.queue.pop(targetBatch)
@@ -145,6 +154,9 @@ func (e *engine[P]) take(ctx context.Context, results []observation.Result[P]) e
 		} else if r.Visit.Outcome.Retryable() || e.learnt != nil && r.Visit.Outcome != observation.Answered {
 			e.held[r.Peer] = hold(r.Visit)
 			e.retry = append(e.retry, r.Peer)
+			if at := r.Visit.VisitedAt; at.After(e.lastHeld) {
+				e.lastHeld = at
+			}
 			continue
 		}
 		e.settle(r.Peer, r.Visit)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
@@ -43,6 +44,33 @@ func (w *Walker) Seeds(ctx context.Context) ([]Peer, error) {
 			texts[s.peer] = s.text
 		}
 	}
+	for round := 1; ; round++ {
+		wrong, again, err := w.visitSeeds(ctx, peers, texts)
+		if err != nil {
+			return nil, fmt.Errorf("find a bootstrap peer: %w", err)
+		}
+		if wrong == nil {
+			return peers, nil
+		}
+		if !again || round == seedRounds {
+			return nil, fmt.Errorf("find a bootstrap peer: none of %d answered: %s", len(peers), strings.Join(wrong, "; "))
+		}
+		select { // js-libp2p turns away who comes more than 5 times in a second
+		case <-ctx.Done():
+			return nil, fmt.Errorf("find a bootstrap peer: %w", context.Cause(ctx))
+		case <-time.After(seedPause):
+		}
+	}
+}
+
+const (
+	seedRounds = 2
+	seedPause  = 2 * time.Second
+)
+
+// visitSeeds visits the peers until one answers, and then returns nil. If none
+// does it says what was wrong with each, and whether another try may help.
+func (w *Walker) visitSeeds(ctx context.Context, peers []Peer, texts map[Peer]string) (wrong []string, again bool, err error) {
 	visiting, stop := context.WithCancel(ctx)
 	defer stop()
 	targets := make(chan []Peer, 1)
@@ -53,26 +81,26 @@ func (w *Walker) Seeds(ctx context.Context) ([]Peer, error) {
 	walk := newWalk(w, results)
 	walk.once = true
 	go func() { walked <- walk.run(visiting, targets) }()
-	var wrong []string
 	for len(wrong) < len(peers) {
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("find a bootstrap peer: %w", context.Cause(ctx))
+			return nil, false, context.Cause(ctx)
 		case err := <-walked:
 			if err != nil {
-				return nil, fmt.Errorf("find a bootstrap peer: %w", err)
+				return nil, false, err
 			}
 			walked = nil
 		case batch := <-results:
 			for _, r := range batch {
 				if r.Visit.Outcome == observation.Answered {
-					return peers, nil
+					return nil, false, nil
 				}
 				wrong = append(wrong, reason(texts[r.Peer], r.Visit))
+				again = again || r.Visit.Outcome.Retryable() && r.Visit.Outcome != observation.Timeout
 			}
 		}
 	}
-	return nil, fmt.Errorf("find a bootstrap peer: none of %d answered: %s", len(peers), strings.Join(wrong, "; "))
+	return wrong, again, nil
 }
 
 // reason says in a few words why an entry point could not be used.
