@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 
 	"canopy/crawler/address"
 	"canopy/crawler/store"
@@ -26,6 +28,7 @@ type app struct {
 
 	logger   *slog.Logger
 	progress *progressPrinter
+	record   *store.Store // the record that is written to, once it is open
 }
 
 // validate checks the settings that all commands share.
@@ -73,7 +76,43 @@ func (a *app) openRecord(ctx context.Context) (*store.Store, error) {
 		a.close("store", s.Close)
 		return nil, err
 	}
+	a.record = s
 	return s, nil
+}
+
+// recentPeers are addresses of peers that answered in the latest whole crawl of
+// a network, for the next crawl to begin at. A record that can't say is no
+// reason not to crawl.
+func (a *app) recentPeers(ctx context.Context, network string) []string {
+	if a.record == nil {
+		return nil
+	}
+	rows, err := a.record.DB().QueryContext(ctx, `
+SELECT peer_id, arraySlice(addresses, 1, 4) FROM visits
+WHERE network = @network AND outcome = 'answered' AND crawl_id IN (
+    SELECT crawl_id FROM crawls WHERE network = @network AND scope = 'global' AND state = 'complete' AND zone = ''
+    ORDER BY started_at DESC LIMIT 1)
+ORDER BY sipHash64(peer_id) LIMIT 64`, sql.Named("network", network))
+	if err != nil {
+		a.logger.Warn("find peers that answered not long ago", "error", err)
+		return nil
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err says it all
+	var found []string
+	for rows.Next() {
+		var id string
+		var addresses []string
+		if err := rows.Scan(&id, &addresses); err != nil {
+			break
+		}
+		for _, address := range addresses {
+			found = append(found, strings.TrimSuffix(address, "/p2p/"+id)+"/p2p/"+id)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		a.logger.Warn("find peers that answered not long ago", "error", err)
+	}
+	return found
 }
 
 // close reports what can't be returned any more.

@@ -133,6 +133,7 @@ func (a *app) prepareCrawl(n network, o crawlOptions) (crawlFunc, error) {
 	walk, err := n.walker(walkerOptions{
 		crawl: o, allow: func(addr netip.Addr) bool { return policy.Allow(addr) }, refuse: policy.OptOut.HasPeer,
 		pacer: crawler.NewPacer(o.pace), logger: a.logger,
+		recent: func(ctx context.Context) []string { return a.recentPeers(ctx, n.name) },
 	})
 	if err != nil {
 		return nil, usageError{err}

@@ -39,6 +39,9 @@ func ipfsWalker(o walkerOptions) (walkFunc, error) {
 		return nil, err
 	}
 	return func(ctx context.Context, sink crawler.Sink, opts crawler.Options) (observation.Crawl, error) {
+		if len(o.crawl.bootstrap) == 0 { // who names entry points means those
+			walker.Remember(o.recent(ctx))
+		}
 		crawl, err := crawler.Run(ctx, walker, sink, opts)
 		return crawl, errors.Join(err, walker.Close())
 	}, nil

@@ -36,6 +36,7 @@ type walkerOptions struct {
 	allow  func(netip.Addr) bool
 	refuse func(peerID string) bool // must this peer not be contacted?
 	pacer  *crawler.Pacer
+	recent func(context.Context) []string // addresses of peers that answered not long ago, each with /p2p/ and the peer's ID
 	logger *slog.Logger
 }
 

@@ -140,6 +140,27 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
+// TestRememberedPeersAreSeeds begins where every known entry point is gone.
+func TestRememberedPeersAreSeeds(t *testing.T) {
+	n := newNode(t, 0)
+	cfg := impatient
+	cfg.Bootstrap = []string{refusing(2) + "/p2p/" + stranger(t).String()}
+	w := newWalker(t, cfg)
+	w.Remember([]string{"nonsense", "/ip4/127.0.0.1/tcp/1", n.seed()})
+	if got, err := w.Seeds(t.Context()); err != nil || len(got) != 2 || got[1] != n.info.ID {
+		t.Errorf("got %v, %v", got, err)
+	}
+	var many []string
+	for range 30 {
+		many = append(many, refusing(2)+"/p2p/"+stranger(t).String())
+	}
+	w = newWalker(t, cfg)
+	w.Remember(many)
+	if _, err := w.Seeds(t.Context()); err == nil || !strings.Contains(err.Error(), "none of 31") || !strings.Contains(err.Error(), "and 23 more") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // TestNewNamesWhatIsWrong checks the words for settings that cannot work.
 func TestNewNamesWhatIsWrong(t *testing.T) {
 	for _, c := range []struct {

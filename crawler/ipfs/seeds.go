@@ -53,12 +53,24 @@ func (w *Walker) Seeds(ctx context.Context) ([]Peer, error) {
 			return peers, nil
 		}
 		if !again || round == seedRounds {
-			return nil, fmt.Errorf("find a bootstrap peer: none of %d answered: %s", len(peers), strings.Join(wrong, "; "))
+			return nil, fmt.Errorf("find a bootstrap peer: none of %d answered: %s", len(peers), list(wrong))
 		}
 		select { // js-libp2p turns away who comes more than 5 times in a second
 		case <-ctx.Done():
 			return nil, fmt.Errorf("find a bootstrap peer: %w", context.Cause(ctx))
 		case <-time.After(seedPause):
+		}
+	}
+}
+
+// Remember adds peers that answered not long ago to the seeds, so that a crawl
+// can begin where every known entry point is gone. Each address ends in /p2p/
+// and the peer's ID; what can't be read is passed over, since it was said by
+// others.
+func (w *Walker) Remember(addrs []string) {
+	for _, text := range addrs {
+		if s, err := parseSeed(text); err == nil {
+			w.seeds = append(w.seeds, s)
 		}
 	}
 }
@@ -101,6 +113,15 @@ func (w *Walker) visitSeeds(ctx context.Context, peers []Peer, texts map[Peer]st
 		}
 	}
 	return wrong, again, nil
+}
+
+// list joins the first few reasons: remembered peers are many.
+func list(reasons []string) string {
+	const most = 8
+	if len(reasons) <= most {
+		return strings.Join(reasons, "; ")
+	}
+	return fmt.Sprintf("%s; and %d more", strings.Join(reasons[:most], "; "), len(reasons)-most)
 }
 
 // reason says in a few words why an entry point could not be used.
