@@ -66,6 +66,19 @@ func (a *app) openStore(ctx context.Context, o store.Options) (*store.Store, err
 	return s, err
 }
 
+// readRecord opens a record that is there, to be read only.
+func (a *app) readRecord(ctx context.Context) (*store.Store, error) {
+	s, err := a.openStore(ctx, store.Options{ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Ready(ctx); err != nil {
+		a.close("store", s.Close)
+		return nil, fmt.Errorf("read record: %w", err)
+	}
+	return s, nil
+}
+
 // openRecord opens the record for writing and brings its schema up to date.
 func (a *app) openRecord(ctx context.Context) (*store.Store, error) {
 	s, err := a.openStore(ctx, store.Options{})

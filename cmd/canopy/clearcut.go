@@ -14,7 +14,6 @@ import (
 	"canopy/analysis"
 	"canopy/analysis/clearcut"
 	"canopy/analysis/operator"
-	"canopy/crawler/store"
 )
 
 // clearcutOptions are a scenario as flags give it, or the file that holds it.
@@ -80,14 +79,11 @@ func (a *app) runClearcut(ctx context.Context, o clearcutOptions) error {
 	if err != nil {
 		return err
 	}
-	record, err := a.openStore(ctx, store.Options{ReadOnly: true})
+	record, err := a.readRecord(ctx)
 	if err != nil {
 		return err
 	}
 	defer a.close("store", record.Close)
-	if err := record.Ready(ctx); err != nil {
-		return fmt.Errorf("read record: %w", err)
-	}
 	result, err := fell(ctx, record.DB(), scenario)
 	if err != nil {
 		return err

@@ -112,18 +112,29 @@ func (a *app) runCrawl(ctx context.Context, n network, o crawlOptions) error {
 // crawlFunc runs a crawl that was prepared.
 type crawlFunc func(ctx context.Context, sink crawler.Sink, facts *address.Table) (observation.Crawl, error)
 
+// readPolicy says who may be contacted: it reads the wishes of those who opt
+// out.
+func (a *app) readPolicy(o crawlOptions) (*crawler.Policy, error) {
+	policy := &crawler.Policy{Local: o.local}
+	if o.optOut == "" {
+		return policy, nil
+	}
+	f, err := os.Open(o.optOut)
+	if err != nil {
+		return nil, readable("opt-out list", o.optOut, err)
+	}
+	defer a.close("opt-out list", f.Close)
+	if policy.OptOut, err = crawler.ReadOptOut(f); err != nil {
+		return nil, usageError{err}
+	}
+	return policy, nil
+}
+
 // prepareCrawl checks the settings of one crawl and makes its walker.
 func (a *app) prepareCrawl(n network, o crawlOptions) (crawlFunc, error) {
-	policy := &crawler.Policy{Local: o.local}
-	if o.optOut != "" {
-		f, err := os.Open(o.optOut)
-		if err != nil {
-			return nil, readable("opt-out list", o.optOut, err)
-		}
-		defer a.close("opt-out list", f.Close)
-		if policy.OptOut, err = crawler.ReadOptOut(f); err != nil {
-			return nil, usageError{err}
-		}
+	policy, err := a.readPolicy(o)
+	if err != nil {
+		return nil, err
 	}
 	scope := observation.ScopeGlobal
 	if o.local { // the pace that protects strangers' networks is not needed on our own

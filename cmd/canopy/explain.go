@@ -14,7 +14,6 @@ import (
 	"canopy/analysis/operator"
 	"canopy/crawler/address"
 	"canopy/crawler/observation"
-	"canopy/crawler/store"
 )
 
 // ruleFiles name a ruleset and a registry of the user's own.
@@ -160,22 +159,21 @@ func explainLand(table *address.Table, addr netip.Addr) landExplanation {
 
 // explainPeer explains a peer in every network whose record knows it.
 func (a *app) explainPeer(ctx context.Context, rules *operator.Rules, table *address.Table, peer string) (list []explanation, err error) {
-	err = a.withStore(ctx, store.Options{ReadOnly: true}, func(s *store.Store) error {
-		if err := s.Ready(ctx); err != nil {
-			return fmt.Errorf("read record: %w", err)
-		}
-		sightings, err := operator.Sightings(ctx, s.DB(), peer)
-		if err != nil {
-			return err
-		}
-		for i := range sightings {
-			seen := &sightings[i]
-			e := explanation{Subject: peer, Peer: seen, Land: explainLand(table, seen.Traits.Address)}
-			list = append(list, conclude(rules, e, seen.Traits))
-		}
-		return nil
-	})
-	if err == nil && len(list) == 0 {
+	record, err := a.readRecord(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer a.close("store", record.Close)
+	sightings, err := operator.Sightings(ctx, record.DB(), peer)
+	if err != nil {
+		return nil, err
+	}
+	for i := range sightings {
+		seen := &sightings[i]
+		e := explanation{Subject: peer, Peer: seen, Land: explainLand(table, seen.Traits.Address)}
+		list = append(list, conclude(rules, e, seen.Traits))
+	}
+	if len(list) == 0 {
 		err = usagef("explain %q: this is no address, and no peer of that ID is in the record %s", observation.Text(peer), a.storeURL)
 	}
 	return list, err

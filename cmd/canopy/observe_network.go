@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -103,16 +102,9 @@ func (p politeProber) Probe(ctx context.Context, t observation.Target) (observat
 
 // readPolicy reads the wishes of those who opt out for the probes to come.
 func (n *observedNetwork) readPolicy() error {
-	policy := crawler.Policy{Local: n.observeSection.crawl.local}
-	if path := n.observeSection.crawl.optOut; path != "" {
-		f, err := os.Open(path)
-		if err != nil {
-			return readable("opt-out list", path, err)
-		}
-		defer n.ob.app.close("opt-out list", f.Close)
-		if policy.OptOut, err = crawler.ReadOptOut(f); err != nil {
-			return usageError{err}
-		}
+	policy, err := n.ob.readPolicy(n.observeSection.crawl)
+	if err != nil {
+		return err
 	}
 	if policy.OptOut.NeedsFacts() {
 		facts, err := n.ob.openData()
@@ -124,7 +116,7 @@ func (n *observedNetwork) readPolicy() error {
 		}
 		policy.Facts = facts
 	}
-	n.policy.Store(&policy)
+	n.policy.Store(policy)
 	return nil
 }
 

@@ -46,14 +46,11 @@ func (a *app) runReport(ctx context.Context, o reportOptions) error {
 	if err != nil {
 		return err
 	}
-	record, err := a.openStore(ctx, store.Options{ReadOnly: true})
+	record, err := a.readRecord(ctx)
 	if err != nil {
 		return err
 	}
 	defer a.close("store", record.Close)
-	if err := record.Ready(ctx); err != nil {
-		return fmt.Errorf("read record: %w", err)
-	}
 	report, err := a.writeReport(ctx, record, facts, o)
 	if err != nil {
 		return err
