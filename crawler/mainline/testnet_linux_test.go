@@ -126,8 +126,9 @@ func TestRefused(t *testing.T) {
 }
 
 // TestTrap: a hostile network that never ends, beside an honest one. Either
-// bound, visits to one /24 or peers in all, ends the walk, and the honest nodes
-// are found before it.
+// bound, visits to one /24 or peers in all, ends the walk. The first leaves
+// nothing honest out; the second may where the trap answers faster than the
+// honest nodes, and the crawl says so.
 func TestTrap(t *testing.T) {
 	network := startNetwork(t, testnet.Size{Nodes: 300}, swarm.Options{})
 	for _, c := range []struct {
@@ -135,9 +136,10 @@ func TestTrap(t *testing.T) {
 		perBlock int // visits
 		most     int // peers
 		state    observation.State
+		missed   int // at most, of the honest
 	}{
-		{"127.240.0.0/20", 40, 1 << 20, observation.Complete}, // 16 blocks of 256
-		{"127.240.0.0/12", 1 << 14, 20_000, observation.Degraded},
+		{"127.240.0.0/20", 40, 1 << 20, observation.Complete, 0}, // 16 blocks of 256
+		{"127.240.0.0/12", 1 << 14, 20_000, observation.Degraded, 100},
 	} {
 		trap, err := swarm.StartTrap(t.Context(), netip.MustParsePrefix(c.prefix))
 		if err != nil {
@@ -156,10 +158,14 @@ func TestTrap(t *testing.T) {
 		if blocks := uint64(16); c.prefix == "127.240.0.0/20" && trap.Queries() > 3*blocks*uint64(c.perBlock) {
 			t.Errorf("%d queries went to %d blocks", trap.Queries(), blocks)
 		}
+		missed := 0
 		for _, number := range network.Plan().At(0).Alive() {
-			if v := seen[network.Plan().Nodes[number].Address]; v.Outcome != observation.Answered {
-				t.Errorf("%s: honest node %d: %+v", c.prefix, number, v)
+			if seen[network.Plan().Nodes[number].Address].Outcome != observation.Answered {
+				missed++
 			}
+		}
+		if missed > c.missed {
+			t.Errorf("%s: %d honest nodes were missed", c.prefix, missed)
 		}
 	}
 }
