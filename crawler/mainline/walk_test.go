@@ -36,12 +36,16 @@ func TestRealNodes(t *testing.T) {
 
 	w := newWalker(t, local(nodes[0].peer.Addr().String()))
 	seen := crawl(t.Context(), t, w)
+	timed := 0 // an answer to a query that was sent again has no round trip
 	for _, n := range nodes {
 		r, ok := seen[n.peer]
 		if !ok {
 			t.Fatalf("%v was not found", n.peer)
 		}
-		if r.Visit.Outcome != observation.Answered || r.Visit.Partial || r.Visit.RTT <= 0 || r.Visit.PeerID != n.peer.ID.String() {
+		if r.Visit.RTT > 0 {
+			timed++
+		}
+		if r.Visit.Outcome != observation.Answered || r.Visit.Partial || r.Visit.PeerID != n.peer.ID.String() {
 			t.Errorf("%v: %+v", n.peer, r.Visit)
 		}
 		want := n.table()
@@ -52,6 +56,9 @@ func TestRealNodes(t *testing.T) {
 		if !maps.Equal(got, want) {
 			t.Errorf("%v: read %d entries of a table of %d", n.peer, len(got), len(want))
 		}
+	}
+	if timed < len(nodes)/2 {
+		t.Errorf("a round trip was measured of %d of %d nodes", timed, len(nodes))
 	}
 	if len(seen) > len(nodes)+1 {
 		t.Errorf("%d peers seen, %d exist", len(seen), len(nodes)+1)
