@@ -11,11 +11,14 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // label is the fields of one labelled line, named as ReadLabelled says.
 type label struct {
 	Operator      Operator `json:"operator"`
+	Entry         string   `json:"entry"`
+	Seen          string   `json:"seen"`
 	TrueHosting   string   `json:"true_hosting"`
 	PeerID        string   `json:"peer_id"`
 	Agent         string   `json:"agent"`
@@ -37,7 +40,8 @@ const maxLine = 1 << 20
 
 // ReadLabelled reads labelled peers: JSON lines, or CSV whose header names the
 // same fields. operator (who really runs it) or true_hosting (on whose land it
-// really stands) is the label; peer_id, agent, protocols (in CSV apart by
+// really stands) is the label, and entry, the ID of the registry entry that runs
+// it, may say more; seen is when that was found out (RFC 3339); peer_id, agent, protocols (in CSV apart by
 // spaces), address, asn, organisation, country, hosting, siblings,
 // neighbourhood, together, agent_here and agent_anywhere are what is known of the peer
 // and may be absent. Errors name the line.
@@ -119,7 +123,7 @@ func readLabelledCSV(r io.Reader) (out []Labelled, err error) {
 // csvLabel makes a label of the fields that the header names.
 func csvLabel(header, fields []string) (l label, err error) {
 	text := map[string]*string{
-		"operator": (*string)(&l.Operator), "true_hosting": &l.TrueHosting, "peer_id": &l.PeerID, "agent": &l.Agent, "address": &l.Address,
+		"operator": (*string)(&l.Operator), "entry": &l.Entry, "seen": &l.Seen, "true_hosting": &l.TrueHosting, "peer_id": &l.PeerID, "agent": &l.Agent, "address": &l.Address,
 		"organisation": &l.Organisation, "country": &l.Country, "hosting": &l.Hosting,
 	}
 	numbers := map[string]any{
@@ -145,7 +149,7 @@ func csvLabel(header, fields []string) (l label, err error) {
 
 // labelled checks a line.
 func (l label) labelled() (Labelled, error) {
-	out := Labelled{Operator: l.Operator, Hosting: l.TrueHosting, Traits: Traits{
+	out := Labelled{Operator: l.Operator, Hosting: l.TrueHosting, Entry: l.Entry, Traits: Traits{
 		PeerID: l.PeerID, Agent: l.Agent, Protocols: l.Protocols, ASN: l.ASN, Organisation: l.Organisation, Country: l.Country, Hosting: l.Hosting,
 		Siblings: l.Siblings, Neighbourhood: l.Neighbourhood, Together: l.Together, AgentHere: l.AgentHere, AgentAnywhere: l.AgentAnywhere,
 	}}
@@ -156,6 +160,12 @@ func (l label) labelled() (Labelled, error) {
 		return out, fmt.Errorf("operator is %q; want one of %v", l.Operator, decided)
 	case min(l.Siblings, l.Neighbourhood, l.Together, l.AgentHere, l.AgentAnywhere) < 0:
 		return out, errors.New("a number is negative")
+	}
+	if l.Seen != "" {
+		var err error
+		if out.Seen, err = time.Parse(time.RFC3339, l.Seen); err != nil {
+			return out, fmt.Errorf("seen: %q is no moment such as 2026-10-01T06:00:00Z", l.Seen)
+		}
 	}
 	if l.Address != "" {
 		addr, err := netip.ParseAddr(l.Address)

@@ -25,6 +25,9 @@ type Entry struct {
 	operator Operator
 }
 
+// Operator is the kind of operator that the entry is.
+func (e Entry) Operator() Operator { return kinds[e.Kind] }
+
 // Signals are what identifies the nodes that an entry runs itself. The agent
 // of a program that anyone may run identifies nobody and does not belong here.
 type Signals struct {

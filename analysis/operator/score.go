@@ -3,13 +3,16 @@ package operator
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Labelled is a peer or address of which the truth is known.
 type Labelled struct {
-	Operator Operator // who really runs it; empty if the label does not say
-	Hosting  string   // on whose land it really stands; empty if the label does not say
-	Traits   Traits   // what Canopy would know of it
+	Operator Operator  // who really runs it; empty if the label does not say
+	Hosting  string    // on whose land it really stands; empty if the label does not say
+	Entry    string    // ID of the registry entry that really runs it; empty if the label does not say
+	Seen     time.Time // when that was found out; zero if the label does not say
+	Traits   Traits    // what Canopy would know of it
 }
 
 // Confusion counts labels against verdicts.

@@ -17,6 +17,7 @@ var arrows = map[string][]string{
 	"crawler/mainline":         {"crawler/observation", "crawler/mainline/krpc"},
 	"crawler/mainline/krpc":    {},
 	"crawler/ipfs":             {"crawler/observation"},
+	"crawler/ipfs/plant":       {"crawler/observation"},
 	"crawler/monitor":          {"crawler/observation"},
 	"crawler/schedule":         {},
 	"crawler/address":          {"crawler/observation"},
@@ -46,7 +47,8 @@ var arrows = map[string][]string{
 
 // onlyIn lists libraries with the packages that may know them.
 var onlyIn = map[string][]string{
-	"github.com/libp2p/":           {"crawler/ipfs", "crawler/testnet/ipfs"},
+	"github.com/libp2p/":           {"crawler/ipfs", "crawler/ipfs/plant", "crawler/testnet/ipfs"},
+	"github.com/ipfs/boxo":         {"crawler/ipfs/plant"},
 	"github.com/anacrolix/":        {"crawler/mainline", "crawler/testnet/mainline", "crawler/testnet/foreign"},
 	"gonum.org/v1/plot":            {"reports/figure"},
 	"github.com/ClickHouse/":       {"crawler/store", "crawler/store/chdb"},

@@ -16,12 +16,13 @@ import (
 	"canopy/crawler/observation"
 )
 
-// ruleFiles name a ruleset and a registry of the user's own.
-type ruleFiles struct{ rules, registry string }
+// ruleFiles name a ruleset, a registry and labelled peers of the user's own.
+type ruleFiles struct{ rules, registry, labels string }
 
 func (f *ruleFiles) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.rules, "rules", "", "operator rules to judge by, a `FILE` in the form of analysis/operator/rules.yaml")
 	cmd.Flags().StringVar(&f.registry, "registry", "", "operator registry to judge by, a `FILE` in the form of analysis/operator/registry.yaml")
+	cmd.Flags().StringVar(&f.labels, "labels", "", "peers that canopy label found, a `FILE`: the registry then knows them by their IDs")
 }
 
 // load returns the rules that Canopy brings along, or the user's.
@@ -47,7 +48,31 @@ func (f ruleFiles) load() (*operator.Rules, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
+	if f.labels == "" {
+		return r, nil
+	}
+	labelled, err := readLabelled(f.labels)
+	if err != nil {
+		return nil, err
+	}
+	if r, err = r.WithLabels(labelled); err != nil {
+		return nil, usagef("read labelled peers %s: %w", f.labels, err)
+	}
 	return r, nil
+}
+
+// readLabelled reads a file of labelled peers.
+func readLabelled(path string) ([]operator.Labelled, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, readable("labelled peers", path, err)
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	peers, err := operator.ReadLabelled(f)
+	if err != nil {
+		return nil, usagef("read labelled peers %s: %w", path, err)
+	}
+	return peers, nil
 }
 
 func newExplain(a *app) *cobra.Command {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -47,14 +46,9 @@ func (a *app) testRules(path string, files ruleFiles) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(path)
+	peers, err := readLabelled(path)
 	if err != nil {
-		return readable("labelled peers", path, err)
-	}
-	defer a.close("labelled peers", f.Close)
-	peers, err := operator.ReadLabelled(f)
-	if err != nil {
-		return usagef("read labelled peers %s: %w", path, err)
+		return err
 	}
 	table, err := a.openData()
 	if err != nil {
