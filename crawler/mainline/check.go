@@ -1,0 +1,185 @@
+package mainline
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"canopy/crawler/mainline/krpc"
+	"canopy/crawler/observation"
+)
+
+// Checker asks what a newcomer asks: whether an entry point answers, whether it
+// leads into the network, and who has the content of an info-hash (BEP 5, BEP
+// 33). It remembers nobody: every search begins at the entry points it is given.
+type Checker struct {
+	cfg    Config
+	refuse func(id string) bool
+	phone  *phone
+}
+
+// NewChecker opens sockets. Of cfg it takes no notice of Bootstrap, Zone and
+// what reads tables; refuse tells the node IDs that must not be asked.
+func NewChecker(cfg Config, refuse func(id string) bool) (*Checker, error) {
+	cfg.Bootstrap = nil
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	addrs, err := bindAddrs(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open sockets to check by: %w", err)
+	}
+	c := &Checker{cfg: cfg, refuse: refuse}
+	if c.refuse == nil {
+		c.refuse = func(string) bool { return false }
+	}
+	if c.phone, err = openPhone(cfg, addrs...); err != nil {
+		return nil, fmt.Errorf("open sockets to check by: %w", err)
+	}
+	return c, nil
+}
+
+// Close frees the sockets.
+func (c *Checker) Close() error { return c.phone.close() }
+
+// Network describes Mainline.
+func (c *Checker) Network() observation.Network { return Network() }
+
+// ParseEntry says whether text can be an entry point: host:port.
+func (c *Checker) ParseEntry(text string) error {
+	return Config{Bootstrap: []string{text}, Allow: c.cfg.Allow}.check()
+}
+
+// ParseContent says whether id is an info-hash of 40 hexadecimal digits.
+func (c *Checker) ParseContent(id string) error {
+	_, err := krpc.ParseID(id)
+	return err
+}
+
+// maxAddresses bounds what one name may stand for.
+const maxAddresses = 16
+
+// addresses looks an entry point up. Those that may not be contacted are left
+// out.
+func (c *Checker) addresses(ctx context.Context, entry string) (addrs []netip.AddrPort, why string, err error) {
+	host, port, err := net.SplitHostPort(entry)
+	if err != nil {
+		return nil, "", fmt.Errorf("read entry point %q: %w", entry, err)
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return nil, "", fmt.Errorf("read entry point %q: %w", entry, err)
+	}
+	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if ctx.Err() != nil {
+		return nil, "", context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, "the name can't be resolved", nil //nolint:nilerr // a name that is gone is a result
+	}
+	for _, ip := range ips[:min(len(ips), maxAddresses)] {
+		if addr := netip.AddrPortFrom(ip.Unmap(), uint16(number)); c.phone.allowed(addr) {
+			addrs = append(addrs, addr)
+		}
+	}
+	if len(addrs) == 0 {
+		why = fmt.Sprintf("%d addresses outside the space that may be contacted", len(ips))
+	}
+	return addrs, why, nil
+}
+
+// Knock asks each address of an entry point for nodes near a random key. The
+// check has its first answer, and as Holders every address that the name stands
+// for. An error means that we could not ask.
+func (c *Checker) Knock(ctx context.Context, entry string) (observation.Check, []observation.Holder, error) {
+	check := observation.Check{Outcome: observation.NoAddress, CheckedAt: time.Now()}
+	addrs, why, err := c.addresses(ctx, entry)
+	if err != nil {
+		return check, nil, err
+	}
+	check.Detail = why
+	var holders []observation.Holder
+	for _, addr := range addrs {
+		holders = append(holders, observation.Holder{Address: addr.Addr()})
+		s, err := c.phone.call(ctx, addr, c.findNode(randomID()))
+		if err != nil {
+			return check, holders, err
+		}
+		check.Queries += s.sent
+		if check.Outcome == observation.Answered || s.outcome != observation.Answered && check.Address.IsValid() {
+			continue
+		}
+		check.Address, check.Outcome, check.RTT = addr, s.outcome, s.rtt
+		if s.message != nil {
+			check.Agent = agent(s.message.Version)
+			check.Named = uint32(len(c.named(s.message)))
+		}
+	}
+	check.Took = time.Since(check.CheckedAt)
+	return check, holders, nil
+}
+
+func (c *Checker) findNode(target krpc.ID) func(b, tid []byte) []byte {
+	return func(b, tid []byte) []byte { return c.phone.ask.AppendFindNode(b, tid, &target) }
+}
+
+// named are the nodes of an answer that may be asked, each once.
+func (c *Checker) named(m *krpc.Message) []Peer {
+	var set heard
+	add := func(n krpc.Node) {
+		if c.phone.allowed(n.Addr) && !c.refuse(n.ID.String()) {
+			set.add(NewPeer(n.ID, n.Addr))
+		}
+	}
+	for i := range m.Nodes.Len() {
+		add(m.Nodes.At(i))
+	}
+	for i := range m.Nodes6.Len() {
+		add(m.Nodes6.At(i))
+	}
+	return set.take()
+}
+
+// Start enters at the given entry points and looks up a random key.
+func (c *Checker) Start(ctx context.Context, entries []string) (observation.Search, error) {
+	g := newGathering(c, randomID())
+	err := g.enter(ctx, entries)
+	if err == nil {
+		err = g.run(ctx)
+	}
+	return g.sum(), cause(ctx, err)
+}
+
+// Find enters at the given entry points and looks for who has the content of an
+// info-hash. What was found before an error, or before ctx ended, is returned
+// with the error.
+func (c *Checker) Find(ctx context.Context, entries []string, id string) (observation.Search, []observation.Holder, error) {
+	key, err := krpc.ParseID(id)
+	if err != nil {
+		return observation.Search{}, nil, err
+	}
+	g := newGathering(c, key)
+	if err = g.enter(ctx, entries); err == nil {
+		err = g.run(ctx)
+	}
+	if err == nil && ctx.Err() == nil {
+		err = g.scrape(ctx)
+	}
+	holders := make([]observation.Holder, 0, len(g.holders))
+	for at := range g.holders {
+		holders = append(holders, observation.Holder{Address: at.Addr()})
+	}
+	return g.sum(), holders, cause(ctx, err)
+}
+
+// cause is why a search ended early, nil if it did not.
+func cause(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
