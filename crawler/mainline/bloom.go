@@ -40,7 +40,7 @@ func (f *filter) join(raw []byte) bool {
 
 // size estimates how many addresses were inserted: log(c/m) / (2 log(1-1/m)),
 // with c of m bits unset (BEP 33). A filter without unset bits counts as one
-// with a single one, 7,804: more can't be told.
+// with a single one, 7,806: more can't be told.
 func (f *filter) size() float64 {
 	c := max(1, min(filterBits-1, zeros(f[:])))
 	if zeros(f[:]) == filterBits {

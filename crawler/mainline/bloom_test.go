@@ -63,8 +63,8 @@ func FuzzFilter(f *testing.F) {
 	f.Add(make([]byte, filterBytes), []byte{0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, raw, ip []byte) {
 		var all filter
-		took := all.join(raw)
-		if size := all.size(); math.IsNaN(size) || size < 0 || size > 7805 || took && size > 7804.1 {
+		all.join(raw)
+		if size := all.size(); math.IsNaN(size) || size < 0 || size > 7806 {
 			t.Fatalf("%x: %g", raw, size)
 		}
 		if addr, ok := netip.AddrFromSlice(ip); ok {
