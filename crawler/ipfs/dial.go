@@ -34,7 +34,9 @@ type race struct {
 	peer   Peer
 	list   []candidate
 	booked *bookings
-	limit  time.Duration // for each address
+	place  *place
+	limit  patience
+	began  time.Time
 
 	next    int
 	running map[int]context.CancelCauseFunc
@@ -53,14 +55,21 @@ type progress struct {
 	took time.Duration
 }
 
-// race returns the first connection that stands, or how each candidate failed;
-// each has limit to answer. Attempts that lose are cancelled and waited for.
-func (d *dialer) race(ctx context.Context, p Peer, list []candidate, booked *bookings, limit time.Duration) (*link, []attempt) {
+// patience is how long the candidates of a race may be silent.
+type patience struct {
+	answer    time.Duration // all of them together, or half of it each where that is later
+	handshake time.Duration // one whose transport stands: somebody is there, if slow
+}
+
+// race returns the first connection that stands, or how each candidate failed.
+// Attempts that lose are cancelled and waited for.
+func (d *dialer) race(ctx context.Context, p Peer, list []candidate, booked *bookings, at *place, limit patience) (*link, []attempt) {
 	r := &race{
-		d: d, peer: p, list: list, booked: booked, limit: limit,
+		d: d, peer: p, list: list, booked: booked, place: at, limit: limit, began: time.Now(),
 		running: make(map[int]context.CancelCauseFunc), refused: make(map[netip.Addr]bool),
 		timer: time.NewTimer(0), events: make(chan progress, 2*len(list)), // no attempt ever blocks
 	}
+	at.progress(dialPatience)
 	ctx, cancel := context.WithCancel(ctx)
 	won := r.run(ctx)
 	cancel()
@@ -86,11 +95,13 @@ func (r *race) run(ctx context.Context) *link {
 			r.start(ctx)
 		case e := <-r.events:
 			if e.conn == nil && e.err == nil {
+				r.place.progress(talkPatience)
 				r.timer.Reset(r.d.load.stretch(openStagger))
 				continue
 			}
 			r.ended(e.i)
 			if e.conn != nil {
+				r.place.progress(talkPatience)
 				return &link{e.conn, r.list[e.i], e.took}
 			}
 			r.fail(e)
@@ -150,17 +161,20 @@ func (r *race) start(ctx context.Context) {
 	}
 	r.next++
 	r.timer.Reset(r.d.load.stretch(stagger))
-	limit := r.limit
+	limit := max(r.limit.answer-time.Since(r.began), r.limit.answer/2)
 	if c.transport == QUIC && r.refused[host] {
 		limit = min(limit, refusalGrace)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	r.running[i] = cancel
+	silence := r.d.load.afterFunc(limit, func() { cancel(context.DeadlineExceeded) })
 	go func() {
-		ctx, done := context.WithTimeout(ctx, r.d.load.stretch(limit))
-		defer done()
+		defer silence.Stop()
 		dialed := time.Now()
-		conn, err := r.d.open(ctx, r.peer, c, func() { r.events <- progress{i: i} })
+		conn, err := r.d.open(ctx, r.peer, c, func() {
+			silence.Reset(r.d.load.stretch(r.limit.handshake))
+			r.events <- progress{i: i}
+		})
 		if err != nil && ctx.Err() != nil {
 			err = &silentError{context.Cause(ctx), errors.As(err, new(*handshakeError))}
 		}

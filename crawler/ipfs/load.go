@@ -31,7 +31,7 @@ type load struct {
 	active   int
 	limit    int
 	most     int
-	waiting  []chan struct{}
+	waiting  []*place
 	lag      time.Duration // smoothed lateness of the tick
 	worst    time.Duration // the same, slow to forget
 	peak     time.Duration // the most ever
@@ -82,40 +82,6 @@ func (l *load) measured(late time.Duration) {
 	l.admit()
 }
 
-func (l *load) admit() {
-	for l.active < l.limit && len(l.waiting) > 0 {
-		l.active++
-		close(l.waiting[0])
-		l.waiting = l.waiting[1:]
-	}
-}
-
-// acquire waits for a place among the active visits. The place is
-// given back by the function that it returns, which may be called again. It returns nil when ctx ends first.
-func (l *load) acquire(ctx context.Context) func() {
-	admitted := make(chan struct{})
-	l.mu.Lock()
-	l.waiting = append(l.waiting, admitted)
-	l.admit()
-	l.mu.Unlock()
-	release := sync.OnceFunc(func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.active--
-		l.admit()
-	})
-	select {
-	case <-admitted:
-		return release
-	case <-ctx.Done():
-		go func() { // the walk ends: whoever admits us later gets the place back
-			<-admitted
-			release()
-		}()
-		return nil
-	}
-}
-
 // stretch lengthens a time-out by how late this machine runs us: a wait that
 // we could not attend to is not the peer's silence.
 func (l *load) stretch(d time.Duration) time.Duration {
@@ -124,10 +90,10 @@ func (l *load) stretch(d time.Duration) time.Duration {
 	return d * time.Duration(1000*l.factor()) / 1000
 }
 
-// factor is 1 on an idle machine and grows to maxStretch as the scheduler
-// falls behind by hundreds of milliseconds.
+// factor is 1 while the scheduler is behind by less than what matters to a wait
+// of seconds, and grows to maxStretch as that becomes hundreds of milliseconds.
 func (l *load) factor() float64 {
-	return min(maxStretch, 1+float64(max(0, l.worst-easyLag))/float64(hardLag))
+	return min(maxStretch, 1+float64(max(0, l.worst-hardLag/2))/float64(hardLag))
 }
 
 func (l *load) afterFunc(d time.Duration, f func()) *time.Timer {

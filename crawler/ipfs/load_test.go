@@ -75,7 +75,7 @@ func TestBusyMachine(t *testing.T) {
 }
 
 // TestSilentPeersShareOneTimeout visits a silent peer twice: together that
-// takes what one time-out allows.
+// takes no more than one time-out allows.
 func TestSilentPeersShareOneTimeout(t *testing.T) {
 	cfg := impatient
 	cfg.Bootstrap = []string{refusing(1) + "/p2p/" + stranger(t).String()}
@@ -86,13 +86,13 @@ func TestSilentPeersShareOneTimeout(t *testing.T) {
 	var all time.Duration
 	for range 2 {
 		v := &visit{s: s, peer: p, again: w.book.visited(p)}
-		if v.patience() <= 0 {
-			t.Error("no patience at all")
+		if v.patience().answer <= 0 || v.patience().handshake < v.patience().answer {
+			t.Errorf("patience %v", v.patience())
 		}
-		all += v.patience()
+		all += v.patience().answer
 	}
 	s.once = true
-	if alone := (&visit{s: s, peer: p}).patience(); all != impatient.DialTimeout || alone != impatient.DialTimeout {
+	if alone := (&visit{s: s, peer: p}).patience().answer; all > impatient.DialTimeout || alone != impatient.DialTimeout {
 		t.Errorf("both visits wait %s, a visit alone %s, want %s", all, alone, impatient.DialTimeout)
 	}
 }
@@ -174,7 +174,7 @@ func (c onWarning) Handle(context.Context, slog.Record) error {
 // times.
 func TestLoadAdapts(t *testing.T) {
 	l := newLoad(1000)
-	var held []func()
+	var held []*place
 	for range firstActive {
 		held = append(held, l.acquire(t.Context()))
 	}
@@ -203,9 +203,9 @@ func TestLoadAdapts(t *testing.T) {
 	if degraded, notes := l.health(); degraded || l.stretch(time.Second) != time.Second {
 		t.Errorf("silent at ease as well: degraded %v, %q, a second becomes %s", degraded, notes, l.stretch(time.Second))
 	}
-	for _, release := range held {
-		release()
-		release() // twice is once
+	for _, p := range held {
+		p.leave()
+		p.leave() // twice is once
 	}
 	if l.active != 0 {
 		t.Errorf("%d active", l.active)
@@ -216,23 +216,58 @@ func TestLoadAdapts(t *testing.T) {
 func TestLoadAdmitsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLoad(1)
-		release := l.acquire(t.Context())
+		first := l.acquire(t.Context())
 		ctx, cancel := context.WithCancel(t.Context())
 		gaveUp := make(chan bool)
 		go func() { gaveUp <- l.acquire(ctx) == nil }()
 		synctest.Wait()
-		next := make(chan func())
+		next := make(chan *place)
 		go func() { next <- l.acquire(t.Context()) }()
 		synctest.Wait()
 		cancel()
 		if !<-gaveUp {
 			t.Error("admitted after the end")
 		}
-		release()
-		(<-next)()
+		first.leave()
+		(<-next).leave()
 		synctest.Wait()
 		if l.active != 0 || len(l.waiting) != 0 {
 			t.Errorf("%d active, %d waiting", l.active, len(l.waiting))
+		}
+	})
+}
+
+// TestPlaceFollowsProgress gives a place up while nothing happens, and takes it
+// again when something does, before others that wait.
+func TestPlaceFollowsProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLoad(1)
+		active := func() int {
+			synctest.Wait()
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return l.active
+		}
+		silent := l.acquire(t.Context())
+		talker := l.acquire(t.Context()) // once the first was silent for a while
+		if n := active(); n != 1 || silent.held || !talker.held {
+			t.Errorf("%d active, silent %v, talker %v", n, silent.held, talker.held)
+		}
+		silent.progress(talkPatience)
+		next := make(chan *place)
+		go func() { next <- l.acquire(t.Context()) }()
+		talker.leave()
+		if n := active(); n != 1 || len(l.waiting) != 1 {
+			t.Errorf("%d active, %d wait: there is only one place", n, len(l.waiting))
+		}
+		silent.leave()
+		(<-next).leave()
+		if n := active(); n != 0 {
+			t.Errorf("%d active", n)
+		}
+		time.Sleep(time.Minute) // of the bubble: no timer gives a place up twice
+		if n := active(); n != 0 {
+			t.Errorf("%d active", n)
 		}
 	})
 }

@@ -56,7 +56,7 @@ func (p *Prober) Probe(ctx context.Context, t observation.Target) (observation.P
 	}
 	w := *p.w
 	w.book = newBook() // a probe has no use for whom the peer names
-	v := &visit{s: newWalk(&w, nil), peer: id, idle: func() {}}
+	v := &visit{s: newWalk(&w, nil), peer: id}
 	for _, text := range t.Addresses {
 		if m, err := multiaddr.NewMultiaddr(text); err == nil {
 			v.add(m)
@@ -91,7 +91,7 @@ func (p *Prober) Probe(ctx context.Context, t observation.Target) (observation.P
 // knock dials and asks one question. The error is a shortage of this machine.
 func (v *visit) knock(ctx context.Context, list []candidate) error {
 	w := v.s.w
-	l, failed := w.dialer.race(ctx, v.peer, list, &v.booked, w.cfg.DialTimeout)
+	l, failed := w.dialer.race(ctx, v.peer, list, &v.booked, nil, patience{w.cfg.DialTimeout, w.cfg.DialTimeout})
 	if l == nil {
 		v.settle(judge(failed))
 		for _, a := range failed {

@@ -25,7 +25,7 @@ type visit struct {
 	s      *walk
 	peer   Peer
 	again  bool   // the peer was visited before
-	idle   func() // to be called once the visit only waits
+	place  *place // nil for visits that nobody counts
 	known  []multiaddr.Multiaddr
 	dialed []candidate
 	failed []attempt

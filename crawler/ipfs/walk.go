@@ -15,9 +15,6 @@ const (
 	// waitingVisits bounds the visits that wait for the pacer: a host with
 	// hundreds of peers must not hold up the others.
 	waitingVisits = 4096
-	// idlePatience is how long a visit counts as active: one that takes longer
-	// is waiting for its peer and leaves its place to others.
-	idlePatience = 500 * time.Millisecond
 	// A shortage of our own is waited out. After some minutes without a
 	// descriptor nothing of ours will end it; other shortages are given up
 	// earlier, since an odd address can look like one.
@@ -55,14 +52,14 @@ func (s *walk) run(ctx context.Context, targets <-chan []Peer) error {
 		case batch, more := <-targets:
 			open = more
 			for _, p := range batch {
-				idle := s.admit(ctx)
-				if idle == nil {
+				at := s.admit(ctx)
+				if at == nil {
 					break
 				}
 				visits.Go(func() {
 					defer leave(s.begun)
-					defer idle()
-					s.deliver(ctx, &visit{s: s, peer: p, idle: idle})
+					defer at.leave()
+					s.deliver(ctx, &visit{s: s, peer: p, place: at})
 				})
 			}
 		}
@@ -75,10 +72,8 @@ func (s *walk) run(ctx context.Context, targets <-chan []Peer) error {
 	return nil
 }
 
-// admit waits until another visit may begin, nil when ctx ends first. The visit
-// counts as active until it calls what admit returns: that is when it ends, or
-// when it only waits, be it for the pacer or for a peer that may be gone.
-func (s *walk) admit(ctx context.Context) (idle func()) {
+// admit waits until another visit may begin, nil when ctx ends first.
+func (s *walk) admit(ctx context.Context) *place {
 	if !enter(ctx, s.begun) {
 		return nil
 	}
@@ -86,8 +81,6 @@ func (s *walk) admit(ctx context.Context) (idle func()) {
 }
 
 func (s *walk) deliver(ctx context.Context, v *visit) {
-	patience := s.w.load.afterFunc(idlePatience, v.idle)
-	defer patience.Stop()
 	if err := v.run(ctx); err != nil {
 		s.fail(&brokenError{err})
 	}
@@ -143,7 +136,7 @@ func (v *visit) contact(ctx context.Context, list []candidate) error {
 // once makes one try and settles the visit. When limits of this machine stood
 // in the way and nobody answered, it returns that error.
 func (v *visit) once(ctx context.Context, list []candidate) (short error) {
-	l, failed := v.s.w.dialer.race(ctx, v.peer, list, &v.booked, v.patience())
+	l, failed := v.s.w.dialer.race(ctx, v.peer, list, &v.booked, v.place, v.patience())
 	if l != nil {
 		v.talk(ctx, l)
 		return nil
@@ -158,18 +151,18 @@ func (v *visit) once(ctx context.Context, list []candidate) (short error) {
 	return nil
 }
 
-// patience is how long an address may be silent in this visit. The two visits of
-// a silent peer share the dial time-out: the first outlasts a lost SYN, which is
-// sent again after 1 s, the second a SYN lost twice, sent again after 3 s.
-func (v *visit) patience() time.Duration {
-	all := v.s.w.cfg.DialTimeout
-	switch first := all * 2 / 5; {
+// patience is how long the addresses may be silent in this visit. The two visits
+// of a silent peer share the dial time-out: the first outlasts a lost SYN, which
+// is sent again after 1 s, the second a SYN lost twice, sent again after 3 s.
+// What is left makes up for what falls between the two.
+func (v *visit) patience() patience {
+	switch all := v.s.w.cfg.DialTimeout; {
 	case v.s.once:
-		return all
+		return patience{all, all}
 	case v.again:
-		return all - first
+		return patience{all * 7 / 12, all}
 	default:
-		return first
+		return patience{all / 3, all / 3}
 	}
 }
 
@@ -180,7 +173,7 @@ func (v *visit) pace(ctx context.Context, c candidate) bool {
 		if wait <= 0 {
 			return true
 		}
-		v.idle()
+		v.place.leave()
 		if !sleep(ctx, wait) {
 			return false
 		}
