@@ -1,0 +1,383 @@
+package ipfs
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	pb "github.com/libp2p/go-libp2p-kad-dht/pb"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-msgio"
+	"github.com/libp2p/go-msgio/pbio"
+	"github.com/multiformats/go-multiaddr"
+	"google.golang.org/protobuf/proto"
+
+	"canopy/crawler/observation"
+)
+
+// Bounds of one search, so that endless invented peers and providers end it.
+const (
+	searchAlpha   = 10   // peers asked at once
+	searchPeers   = 400  // asked in all
+	searchKnown   = 1024 // candidates kept, the closest ones
+	maxPerReply   = 512  // providers that one peer is believed to name
+	maxProviders  = 4096 // kept in all
+	providerAddrs = 16   // looked at of one provider in one reply
+)
+
+// asking is how far a candidate of a search is.
+type asking uint8
+
+const (
+	unasked asking = iota
+	underway
+	answered
+	silent
+)
+
+// near is a peer that a search knows.
+type near struct {
+	peer     Peer
+	distance [sha256.Size]byte
+	depth    uint32 // requests one after the other until it was heard of
+	state    asking
+}
+
+// gathering is one search for who provides a key, by Kademlia's iteration: ask
+// the closest that were not asked, until the k closest of those that did not
+// stay silent have answered.
+type gathering struct {
+	w       *Walker
+	s       *walk
+	key     []byte
+	target  [sha256.Size]byte
+	began   time.Time
+	took    time.Duration
+	entries map[Peer]bool
+	order   []*near // closest first
+	known   map[Peer]bool
+	found   map[Peer]netip.Addr // who provides it, and where if that may be kept
+	asked   int
+	second  bool // silent ones were given their second chance
+	search  observation.Search
+}
+
+func newGathering(w *Walker, key []byte) *gathering {
+	s := newWalk(w, nil)
+	s.once = true
+	return &gathering{
+		w: w, s: s, key: key, target: sha256.Sum256(key), began: time.Now(), entries: map[Peer]bool{}, known: map[Peer]bool{},
+		found: map[Peer]netip.Addr{}, search: observation.Search{K: uint32(w.cfg.K)},
+	}
+}
+
+// said is one answer to GET_PROVIDERS.
+type said struct {
+	closer    []Peer
+	providers []peer.AddrInfo
+	cut       bool // it named more than are believed
+}
+
+// add takes in a candidate if it is new and close enough. Entry points are
+// asked however far away they are.
+func (g *gathering) add(p Peer, depth uint32) {
+	if g.known[p] || p == g.w.identity.self {
+		return
+	}
+	n := &near{peer: p, depth: depth, distance: sha256.Sum256([]byte(p))}
+	for i := range n.distance {
+		n.distance[i] ^= g.target[i]
+	}
+	i, _ := slices.BinarySearchFunc(g.order, n, func(a, b *near) int { return bytes.Compare(a.distance[:], b.distance[:]) })
+	if i >= searchKnown {
+		return
+	}
+	g.known[p] = true
+	g.order = slices.Insert(g.order, i, n)
+	if len(g.order) > searchKnown {
+		delete(g.known, g.order[searchKnown].peer)
+		g.order = g.order[:searchKnown]
+	}
+}
+
+// next is whom to ask: entry points first, then the closest that was not asked
+// among the k closest that did not stay silent.
+func (g *gathering) next() *near {
+	for _, n := range g.order {
+		if n.state == unasked && g.entries[n.peer] {
+			return n
+		}
+	}
+	count := 0
+	for _, n := range g.order {
+		switch {
+		case count == g.w.cfg.K:
+			return nil
+		case n.state == unasked:
+			return n
+		case n.state != silent:
+			count++
+		}
+	}
+	return nil
+}
+
+// secondChance lets silent peers be asked again that are closer than the k-th
+// that answered, once.
+func (g *gathering) secondChance() (any bool) {
+	if g.second {
+		return false
+	}
+	g.second = true
+	count := 0
+	for _, n := range g.order {
+		switch {
+		case count == g.w.cfg.K:
+			return any
+		case n.state == silent:
+			n.state, any = unasked, true
+		case n.state == answered:
+			count++
+		}
+	}
+	return any
+}
+
+// outcome is what came of asking one peer.
+type outcome struct {
+	from *near
+	v    *visit
+	said said
+	err  error
+}
+
+func (g *gathering) run(ctx context.Context) (failed error) {
+	defer func() { g.took = time.Since(g.began) }()
+	outcomes := make(chan outcome)
+	for under := 0; ; {
+		for under < searchAlpha && ctx.Err() == nil && failed == nil && g.asked < searchPeers {
+			n := g.next()
+			if n == nil {
+				break
+			}
+			under++
+			g.asked++
+			n.state = underway
+			go func() {
+				v, said, err := g.ask(ctx, n.peer)
+				outcomes <- outcome{n, v, said, err}
+			}()
+		}
+		if under == 0 {
+			if failed != nil || ctx.Err() != nil || g.asked >= searchPeers || !g.secondChance() {
+				return failed
+			}
+			continue
+		}
+		o := <-outcomes
+		under--
+		if o.err != nil {
+			failed = o.err
+		}
+		g.take(o)
+	}
+}
+
+func (g *gathering) take(o outcome) {
+	visit := &o.v.result.Visit
+	g.search.Queries += visit.Queries
+	o.from.state = silent
+	if visit.Outcome != observation.Answered {
+		return
+	}
+	o.from.state = answered
+	g.search.Cut = g.search.Cut || o.said.cut
+	for _, p := range o.said.closer {
+		g.add(p, o.from.depth+1)
+	}
+	if len(o.said.providers) == 0 {
+		return
+	}
+	g.search.Namers++
+	if g.search.First == 0 {
+		g.search.First, g.search.Hops = time.Since(g.began), o.from.depth+1
+	}
+	for _, p := range o.said.providers {
+		if _, known := g.found[p.ID]; !known && len(g.found) == maxProviders {
+			g.search.Cut = true
+			return
+		}
+		g.found[p.ID] = cmp.Or(g.found[p.ID], g.place(p))
+	}
+}
+
+// place is an address of a provider that may be contacted, the first of those
+// that it can be dialled at. None if there is none, or it opted out.
+func (g *gathering) place(p peer.AddrInfo) netip.Addr {
+	if g.w.cfg.Refuse(p.ID.String()) {
+		return netip.Addr{}
+	}
+	for _, m := range p.Addrs {
+		if c, k := classify(m, p.ID); k == direct && g.w.cfg.Allow(c.addr.Addr()) {
+			return c.addr.Addr()
+		}
+	}
+	return netip.Addr{}
+}
+
+func (g *gathering) holders() []observation.Holder {
+	list := make([]observation.Holder, 0, len(g.found))
+	for p, at := range g.found {
+		if !g.w.cfg.Refuse(p.String()) {
+			list = append(list, observation.Holder{PeerID: p.String(), Address: at})
+		}
+	}
+	return list
+}
+
+// sum is what the search came to.
+func (g *gathering) sum() observation.Search {
+	s := g.search
+	s.Took, s.Found = g.took, uint32(len(g.found))
+	for _, n := range g.order {
+		if n.state != answered {
+			continue
+		}
+		if !g.entries[n.peer] {
+			s.Answered++
+		}
+		if s.Closest < s.K {
+			if s.Closest == 0 && s.First == 0 {
+				s.Hops = n.depth + 1
+			}
+			s.Closest++
+		}
+	}
+	return s
+}
+
+// ask dials a peer and asks it once. How that ended is in the visit; the error
+// is a shortage of this machine, or why ctx ended.
+func (g *gathering) ask(ctx context.Context, p Peer, more ...multiaddr.Multiaddr) (*visit, said, error) {
+	v := &visit{s: g.s, peer: p}
+	v.learn()
+	for _, m := range more {
+		v.add(m)
+	}
+	r := g.w.plan(ctx, p, v.known)
+	if len(r.candidates) == 0 {
+		v.unreachable(r)
+		return v, said{}, context.Cause(ctx)
+	}
+	if !v.pace(ctx, r.candidates[0]) || !enter(ctx, g.w.load.sockets) {
+		return v, said{}, context.Cause(ctx)
+	}
+	defer leave(g.w.load.sockets)
+	l, failed := g.w.dialer.race(ctx, p, r.candidates, &v.booked, v.place, v.patience())
+	if ctx.Err() != nil {
+		if l != nil {
+			_ = l.Close()
+		}
+		return v, said{}, context.Cause(ctx)
+	}
+	if l == nil {
+		v.settle(judge(failed))
+		for _, a := range failed {
+			if ours(a) {
+				return v, said{}, fmt.Errorf("dial %s: %w", p, a.err)
+			}
+		}
+		return v, said{}, nil
+	}
+	defer l.Close() //nolint:errcheck // nothing hangs on it
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
+	go g.w.identity.serve(l, l.RemoteMultiaddr(), g.w.cfg.RequestTimeout)
+	card, _ := v.identify(ctx, l)
+	v.describe(card)
+	visit := &v.result.Visit
+	visit.Address, visit.Outcome = l.addr, observation.Answered
+	s, err := v.getProviders(ctx, l, g.key)
+	if err != nil {
+		v.settle(attempt{candidate: l.candidate, outcome: outcomeOf(err), err: err})
+		if visit.Outcome == observation.Reset && denies(card, g.w.cfg.Protocol) {
+			visit.Outcome = observation.WrongProtocol
+		}
+	}
+	if ctx.Err() != nil {
+		return v, said{}, context.Cause(ctx)
+	}
+	return v, s, nil
+}
+
+// getProviders asks one GET_PROVIDERS over a connection.
+func (v *visit) getProviders(ctx context.Context, l *link, key []byte) (said, error) {
+	w := v.s.w
+	patience := w.load.stretch(w.cfg.RequestTimeout)
+	began := time.Now()
+	s, err := openStream(ctx, l, protocol.ID(w.cfg.Protocol), patience)
+	if err != nil {
+		return said{}, err
+	}
+	defer s.close()
+	v.result.Visit.Queries++
+	if err = pbio.NewDelimitedWriter(s).WriteMsg(pb.NewMessage(pb.Message_GET_PROVIDERS, key, 0)); err != nil {
+		return said{}, fmt.Errorf("send request: %w", err)
+	}
+	raw, err := msgio.NewVarintReaderSize(s, maxReply).ReadMsg()
+	if errors.Is(err, msgio.ErrMsgTooLarge) {
+		return said{}, &malformedError{fmt.Errorf("read reply: longer than %d bytes", maxReply)}
+	}
+	if err != nil {
+		return said{}, fmt.Errorf("read reply: %w", err)
+	}
+	v.result.Visit.RTT = time.Since(began)
+	answer, err := w.book.readProviders(raw, v.maxNamed())
+	if err != nil {
+		return said{}, &malformedError{err}
+	}
+	return answer, nil
+}
+
+// maxReply bounds one reply in bytes: go-libp2p sends 4 MiB at most.
+const maxReply = 4 << 20
+
+// readProviders takes providers and closer peers from the bytes of one reply,
+// no more of them, and no more of their addresses, than is believed. Entries
+// that are no peer ID are left out.
+func (b *book) readProviders(raw []byte, closer int) (said, error) {
+	var m pb.Message
+	var s said
+	if err := proto.Unmarshal(raw, &m); err != nil {
+		return s, fmt.Errorf("decode reply: %w", err)
+	}
+	if m.GetType() != pb.Message_GET_PROVIDERS {
+		return s, fmt.Errorf("decode reply: it is of type %d, not GET_PROVIDERS", m.GetType())
+	}
+	for _, entry := range m.CloserPeers[:min(len(m.CloserPeers), closer)] {
+		if n, ok := b.learn(entry.GetId(), entry.GetAddrs()); ok && !slices.Contains(s.closer, n.peer) {
+			s.closer = append(s.closer, n.peer)
+		}
+	}
+	s.cut = len(m.CloserPeers) > closer || len(m.ProviderPeers) > maxPerReply
+	for _, entry := range m.ProviderPeers[:min(len(m.ProviderPeers), maxPerReply)] {
+		id, err := peer.IDFromBytes(entry.GetId())
+		if err != nil || slices.ContainsFunc(s.providers, func(p peer.AddrInfo) bool { return p.ID == id }) {
+			continue
+		}
+		info := peer.AddrInfo{ID: id}
+		for _, addr := range entry.GetAddrs()[:min(len(entry.GetAddrs()), providerAddrs)] {
+			if m, err := multiaddr.NewMultiaddrBytes(addr); len(addr) <= maxAddressBytes && err == nil {
+				info.Addrs = append(info.Addrs, m)
+			}
+		}
+		s.providers = append(s.providers, info)
+	}
+	return s, nil
+}
