@@ -149,6 +149,7 @@ type Edge struct {
 // Probe is one question to a known peer between crawls: is it still there?
 type Probe struct {
 	Network   string
+	Vantage   string // the steward's name for where we look from
 	PeerID    string
 	Address   netip.AddrPort
 	ProbedAt  time.Time

@@ -42,7 +42,7 @@ func encodeBlock[T any](table string, columns []column[T], rows [][]T, n int) (*
 		b.columns[i] = c.name
 		input[i] = chproto.InputColumn{Name: c.name, Data: c.encode(rows, n)}
 	}
-	var out chproto.Buffer
+	out := chproto.Buffer{Buf: make([]byte, 0, n*8*len(columns))}
 	if err := (chproto.Block{Columns: len(columns), Rows: n}).EncodeRawBlock(&out, 0, input); err != nil {
 		return nil, fmt.Errorf("encode rows of %s: %w", table, err)
 	}
@@ -52,8 +52,8 @@ func encodeBlock[T any](table string, columns []column[T], rows [][]T, n int) (*
 
 // field makes a column of one value per row.
 func field[T, V any](name string, get func(*T) V) column[T] {
-	return column[T]{name, func(rows [][]T, _ int) chproto.ColInput {
-		input, add := values[V]()
+	return column[T]{name, func(rows [][]T, n int) chproto.ColInput {
+		input, add := values[V](n)
 		fill(rows, get, add)
 		return input
 	}}
@@ -77,45 +77,50 @@ func fill[T, V any](rows [][]T, get func(*T) V, add func(V)) {
 	}
 }
 
-// values returns an empty column for values of type V, and what appends to it.
-func values[V any]() (chproto.ColInput, func(V)) {
+// values returns an empty column for n values of type V, and what appends to
+// it.
+func values[V any](n int) (chproto.ColInput, func(V)) {
 	var input chproto.ColInput
 	var add any
 	switch any(*new(V)).(type) {
 	case string:
-		c := new(chproto.ColStr)
+		c := &chproto.ColStr{Pos: make([]chproto.Position, 0, n)}
 		input, add = c, c.Append
+	case id20:
+		c := &chproto.ColFixedStr{Size: len(id20{}), Buf: make([]byte, 0, n*len(id20{}))}
+		input, add = c, func(id id20) { c.Buf = append(c.Buf, id[:]...) }
 	case uint8:
-		c := new(chproto.ColUInt8)
-		input, add = c, c.Append
+		c := make(chproto.ColUInt8, 0, n)
+		input, add = &c, c.Append
 	case uint16:
-		c := new(chproto.ColUInt16)
-		input, add = c, c.Append
+		c := make(chproto.ColUInt16, 0, n)
+		input, add = &c, c.Append
 	case uint32:
-		c := new(chproto.ColUInt32)
-		input, add = c, c.Append
+		c := make(chproto.ColUInt32, 0, n)
+		input, add = &c, c.Append
 	case uint64:
-		c := new(chproto.ColUInt64)
-		input, add = c, c.Append
+		c := make(chproto.ColUInt64, 0, n)
+		input, add = &c, c.Append
 	case float64:
-		c := new(chproto.ColFloat64)
-		input, add = c, c.Append
+		c := make(chproto.ColFloat64, 0, n)
+		input, add = &c, c.Append
 	case uuid.UUID:
-		c := new(chproto.ColUUID)
-		input, add = c, c.Append
+		c := make(chproto.ColUUID, 0, n)
+		input, add = &c, c.Append
 	case netip.Addr: // the invalid one becomes ::
-		c := new(chproto.ColIPv6)
-		input, add = c, func(a netip.Addr) { c.Append(chproto.IPv6(a.As16())) }
+		c := make(chproto.ColIPv6, 0, n)
+		input, add = &c, func(a netip.Addr) { c.Append(chproto.IPv6(a.As16())) }
 	default:
-		input, add = structuredValues(*new(V))
+		input, add = structuredValues(*new(V), n)
 	}
 	return input, add.(func(V))
 }
 
-func structuredValues(zero any) (chproto.ColInput, any) {
+func structuredValues(zero any, n int) (chproto.ColInput, any) {
 	switch zero.(type) {
 	case time.Time:
 		c := milliseconds64()
+		c.Data = make([]chproto.DateTime64, 0, n)
 		return c, c.Append
 	case *time.Time:
 		c := chproto.NewColNullable[time.Time](milliseconds64())

@@ -15,6 +15,7 @@ var (
 	createView   = regexp.MustCompile(`^(CREATE (?:OR REPLACE )?VIEW(?: IF NOT EXISTS)?) (\w+)`)
 	alterTable   = regexp.MustCompile(`^ALTER TABLE (\w+)`)
 	tableEngine  = regexp.MustCompile(`(?m)^ENGINE = (\w*MergeTree)(?:\((\w+)\))?$`)
+	newKey       = regexp.MustCompile(`,\s+MODIFY ORDER BY \([^)]*\)`) // of the tables that hold rows only
 	sortingKey   = regexp.MustCompile(`(?m)^ORDER BY \(?(\w+)(?:, (\w+))?`)
 	distributing = map[string]any{
 		"insert_distributed_sync":  1,        // an insert is acknowledged when the shards have it
@@ -36,7 +37,7 @@ func (t *target) onCluster(statement string) ([]string, error) {
 	case alterTable.MatchString(statement):
 		return []string{
 			alterTable.ReplaceAllString(statement, "ALTER TABLE ${1}_local"+on),
-			alterTable.ReplaceAllString(statement, "ALTER TABLE $1"+on),
+			alterTable.ReplaceAllString(newKey.ReplaceAllString(statement, ""), "ALTER TABLE $1"+on),
 		}, nil
 	}
 	return nil, fmt.Errorf("no form for a cluster is known of %.40q", statement)

@@ -38,6 +38,9 @@ func TestClusterStatements(t *testing.T) {
 				t.Errorf("%v\n%s", err, one)
 			}
 		}
+		if last := all[len(all)-1]; strings.Contains(last, "ALTER") && strings.Contains(last, "ORDER BY") {
+			t.Errorf("a Distributed table has no sorting key: %s", last)
+		}
 		if strings.Contains(all[0], "MergeTree") {
 			tables++
 			if !strings.Contains(all[0], "ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/record/") || !strings.Contains(all[1], "Distributed(observatory, record,") {

@@ -60,13 +60,19 @@ func (q *queue[T]) put(ctx context.Context, rows []T, stall time.Duration) (wait
 	}
 }
 
-// head returns the first rows, n at most, and leaves them in the queue.
-func (q *queue[T]) head(n int) (rows [][]T, count int) {
+// batch returns n rows at most, those that follow the first skip, and leaves
+// them in the queue.
+func (q *queue[T]) batch(skip, n int) (rows [][]T, count int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, some := range q.rows {
+		passed := min(skip, len(some))
+		skip -= passed
+		some = some[passed:]
 		some = some[:min(len(some), n-count)]
-		rows, count = append(rows, some), count+len(some)
+		if len(some) > 0 {
+			rows, count = append(rows, some), count+len(some)
+		}
 		if count == n {
 			break
 		}
@@ -87,29 +93,61 @@ func (q *queue[T]) drop(n int) {
 	}
 }
 
-// flush inserts what the queue held when it was called, in batches. Rows that
-// could not be inserted stay. Only one flush may run at a time.
+// flush inserts what the queue held when it was called, in batches; while one
+// is inserted, the next is encoded. Rows that could not be inserted stay. Only
+// one flush may run at a time.
 func (q *queue[T]) flush(ctx context.Context, s *Store) error {
 	q.mu.Lock()
 	left := q.count
 	q.mu.Unlock()
+	next := q.encode(0, min(left, s.opt.BatchRows))
 	for left > 0 {
-		rows, n := q.head(min(left, s.opt.BatchRows))
-		err := insert(ctx, s, q.table, q.columns, rows, n)
-		q.mu.Lock()
-		if err == nil {
-			q.drop(n)
+		e := <-next
+		if e.err == nil {
+			next = q.encode(e.rows, min(left-e.rows, s.opt.BatchRows))
+			e.err = s.insertBlock(ctx, e.block)
 		}
-		if ctx.Err() == nil || err == nil { // being told to stop is no trouble of the store
-			q.lastErr = err
+		q.conclude(ctx, e.rows, e.err)
+		if e.err != nil {
+			return e.err
 		}
-		close(q.room)
-		q.room = make(chan struct{})
-		q.mu.Unlock()
-		if err != nil {
-			return err
-		}
-		left -= n
+		left -= e.rows
 	}
 	return nil
+}
+
+// encoded is what became of a batch.
+type encoded struct {
+	*block
+	rows int
+	err  error
+}
+
+// encode makes a block of n rows, those that follow the first skip.
+func (q *queue[T]) encode(skip, n int) <-chan encoded {
+	done := make(chan encoded, 1)
+	if n <= 0 {
+		return done
+	}
+	rows, n := q.batch(skip, n)
+	go func() {
+		b, err := encodeBlock(q.table, q.columns, rows, n)
+		done <- encoded{b, n, err}
+	}()
+	return done
+}
+
+// conclude drops the first n rows if they were inserted, and wakes who waits
+// for room.
+func (q *queue[T]) conclude(ctx context.Context, n int, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err == nil {
+		q.drop(n)
+	}
+	if ctx.Err() == nil || err == nil { // being told to stop is no trouble of the store
+		q.lastErr = err
+	}
+	close(q.room)
+	q.room = make(chan struct{})
 }

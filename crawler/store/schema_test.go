@@ -6,10 +6,13 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/google/go-cmp/cmp"
 
 	"canopy/crawler/observation"
@@ -75,13 +78,26 @@ func testMigrateEveryPast(t *testing.T, url string) {
 		if err := s.migrate(ctx, list[:n]); err != nil {
 			t.Fatal(err)
 		}
-		c := newCrawl("mainline")
-		if err := s.conn.Exec(ctx, "INSERT INTO visits_log (network, crawl_id, number, visited_at, peer_id) VALUES (?, ?, 1, ?, 'old')", c.Network, c.ID.String(), c.StartedAt); err != nil {
-			t.Fatal(err)
+		old, c := newCrawl("mainline"), newCrawl("mainline")
+		for _, insert := range []string{
+			"crawls_log (network, crawl_id, vantage, started_at, state) SELECT @network, toUUID(@crawl), 'test', @at, 'complete'",
+			`visits_log (network, crawl_id, number, visited_at, peer_id, address, outcome, rtt_ms, prefix, asn, organisation, hosting)
+				SELECT @network, toUUID(@crawl), 1, @at, 'old', toIPv6('192.0.2.7'), 'answered', 12.5, '192.0.2.0/24', 64500, 'An Org', 'mobile'`,
+			"probes_log (network, peer_id, probed_at, outcome, control_ok) SELECT @network, 'old', @at + INTERVAL 1 MINUTE, 'answered', 1",
+		} {
+			if err := s.conn.Exec(ctx, "INSERT INTO "+insert, clickhouse.Named("network", old.Network), clickhouse.Named("crawl", old.ID.String()), clickhouse.Named("at", old.StartedAt)); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if err := s.Migrate(ctx); err != nil {
 			t.Fatal(err)
 		}
+		store(t, s, c, []observation.Visit{{
+			Network: c.Network, CrawlID: c.ID, Number: 2, VisitedAt: c.StartedAt, PeerID: "new", Address: netip.MustParseAddrPort("192.0.2.8:1"), RTT: 7500 * time.Microsecond,
+		}}, nil)
+		wantRows(t, s, "SELECT number, peer_id, IPv6NumToString(address), rtt_ms, prefix, asn, organisation, hosting FROM visits ORDER BY number",
+			"1 old ::ffff:192.0.2.7 12.5 192.0.2.0/24 64500 An Org mobile", "2 new ::ffff:192.0.2.8 7.5  0  unknown")
+		wantRows(t, s, "SELECT vantage, peer_id, probes, reason FROM sessions", "test old 2 open") // the probe is of the only vantage there is
 		beyond := addedColumn
 		beyond.version = uint32(len(list) + 1)
 		var wg sync.WaitGroup
@@ -96,8 +112,7 @@ func testMigrateEveryPast(t *testing.T, url string) {
 		if err := s.migrate(ctx, append(list[:len(list):len(list)], beyond)); err != nil { // and again
 			t.Error(err)
 		}
-		store(t, s, c, []observation.Visit{{Network: c.Network, CrawlID: c.ID, Number: 1, VisitedAt: c.StartedAt, PeerID: "new"}}, nil)
-		wantRows(t, s, "SELECT number, peer_id, added FROM visits", "1 new none")
+		wantRows(t, s, "SELECT number, peer_id, added FROM visits ORDER BY number", "1 old none", "2 new none")
 		wantRows(t, s, "SELECT count(), uniqExact(version) FROM schema_migrations FINAL", fmt.Sprint(len(list)+1, len(list)+1))
 	}
 }

@@ -104,6 +104,31 @@ func testSessions(t *testing.T, url string) {
 	)
 }
 
+// What two observers see of a peer are sessions of each; and a span of time
+// tells what can be known from what was recorded in it.
+func TestSessionsOfVantagesAndSpans(t *testing.T) {
+	ctx := context.Background()
+	s := migrated(t, embeddedURL(t, newDatabase()), Options{})
+	for vantage, letters := range map[string]string{"here": "DDUUUUDD", "there": "UUUUUUUU"} {
+		probes := story{"peer", letters}.probes("mainline")
+		for i := range probes {
+			probes[i].Vantage = vantage
+		}
+		if err := s.Probes(ctx, probes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	const read = "SELECT vantage, ifNull(toString(dateDiff('minute', first_up, last_up)), '-'), isNull(last_down_before), isNull(first_down_after), probes, reason FROM "
+	wantRows(t, s, read+"sessions ORDER BY vantage",
+		"here 30 0 0 4 departed", "there 70 1 1 8 open")
+	wantRows(t, s, read+"sessions_between(from = '2026-03-01 12:20:00', to = '2026-03-01 12:50:00') ORDER BY vantage",
+		"here 20 1 1 3 open", "there 20 1 1 3 open")
+	wantRows(t, s, read+"sessions_between(from = '2026-04-01 00:00:00', to = '2026-05-01 00:00:00')")
+}
+
 // Visits of crawls count like probes, but only of peers that are watched, and
 // failures only in crawls without trouble of their own. Whether an endpoint is
 // part of a peer's identity is told by the network's description.

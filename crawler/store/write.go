@@ -84,15 +84,17 @@ func (s *Store) EndCrawl(ctx context.Context, c observation.Crawl) error {
 	return nil
 }
 
-// reconcile counts the crawl's rows.
+// reconcile counts the crawl's rows. Their numbers are their identity, so that
+// a bitmap counts each once, in little memory, where the views would have to
+// sort.
 func (s *Store) reconcile(ctx context.Context, c observation.Crawl) error {
 	sent := s.tallies.of(c.ID)
 	for _, t := range []struct {
-		view string
-		sent uint64
-	}{{"visits", sent.visits.count}, {"edges", sent.edges.count}} {
+		view, number string
+		sent         uint64
+	}{{"visits", "number", sent.visits.count}, {"edges", "peer", sent.edges.count}} {
 		var stored uint64
-		query := "SELECT count() FROM " + t.view + " WHERE network = ? AND crawl_id = ?"
+		query := "SELECT toUInt64(groupBitmap(" + t.number + ")) FROM " + t.view + "_log WHERE network = ? AND crawl_id = ?"
 		if err := s.conn.QueryRow(ctx, query, c.Network, c.ID.String()).Scan(&stored); err != nil {
 			return fmt.Errorf("count %s of crawl %s: %w", t.view, c.ID, err)
 		}
