@@ -8,11 +8,25 @@ import (
 	"time"
 
 	"canopy/crawler/observation"
+	"canopy/crawler/store"
 )
 
 // BenchmarkReport builds and writes a report on 30 crawls. CANOPY_BENCH_VISITS
 // sets the number of visits, 600,000 without it.
 func BenchmarkReport(b *testing.B) {
+	s := openStore(b)
+	benchRecord(b, s)
+	b.ResetTimer()
+	for b.Loop() {
+		r, err := Build(b.Context(), s.DB(), Options{Generated: day})
+		must(b, err)
+		must(b, r.Write(b.TempDir()))
+	}
+}
+
+// benchRecord fills a store with the record of 30 crawls.
+func benchRecord(b *testing.B, s *store.Store) {
+	b.Helper()
 	visits := 600_000
 	if s := os.Getenv("CANOPY_BENCH_VISITS"); s != "" {
 		n, err := strconv.Atoi(s)
@@ -21,7 +35,6 @@ func BenchmarkReport(b *testing.B) {
 		}
 		visits = n
 	}
-	s := openStore(b)
 	const crawls = 30
 	for i := range crawls {
 		start := day.Add(time.Duration(i) * 24 * time.Hour)
@@ -31,21 +44,19 @@ INSERT INTO crawls_log (network, crawl_id, scope, started_at, ended_at, state, d
 VALUES ('alpha', '%s', 'global', toDateTime64(%d, 3), toDateTime64(%d, 3), 'complete', %d, %d)`,
 			id, start.Unix(), start.Add(time.Hour).Unix(), visits/crawls, visits/crawls/2))
 		must(b, err)
-		// A peer is up with a probability of its own; a tenth of all peers is new in each crawl.
+		// A peer is up with a probability of its own; a tenth of all peers is new in each crawl. The larger
+		// an AS, the rarer: the largest of 20,000 holds 4 % of the peers.
 		_, err = s.DB().ExecContext(b.Context(), fmt.Sprintf(`
-INSERT INTO visits_log (network, crawl_id, number, visited_at, peer_id, address, port, outcome, agent, asn, organisation, country, hosting)
-SELECT 'alpha', toUUID('%s'), number, toDateTime64(%d, 3), hex(cityHash64(number + %d)),
-       toIPv6(IPv4NumToString(toUInt32(16777216 + cityHash64(number) %% 3000000000))), 6881,
-       if(cityHash64(number, %d) %% 100 < cityHash64(number) %% 100, 'answered', 'timeout'),
-       concat('client ', toString(cityHash64(number) %% 300)), cityHash64(number) %% 20000, concat('Organisation ', toString(cityHash64(number) %% 20000)),
-       substring('DEFRUSNLCHBRIN', 1 + 2 * (number %% 7), 2), ['residential', 'hosting', 'mobile', 'institutional', 'unknown'][1 + number %% 5]
-FROM numbers(%d)`, id, start.Unix(), i*visits/crawls/10, i, visits/crawls))
+INSERT INTO visits_log (network, crawl_id, number, visited_at, peer_id, address, port, outcome, agent, prefix, asn, organisation, country, hosting)
+WITH number + %d AS peer, cityHash64(peer) AS chance, toUInt32(20000 * pow(cityHash64(peer, 1) / 18446744073709551616, 3)) AS holder,
+     16777216 + holder * 150000 + chance %% 60000 AS host
+SELECT 'alpha', toUUID('%s'), number, toDateTime64(%d, 3), lower(hex(substring(SHA1(toString(peer)), 1, 20))),
+       toIPv6(IPv4NumToString(toUInt32(host))), 1024 + chance %% 60000,
+       if(cityHash64(peer, %d, 2) %% 100 < chance %% 100, 'answered', 'timeout'),
+       concat('client/', toString(toUInt32(300 * pow(cityHash64(peer, 3) / 18446744073709551616, 4)))),
+       concat(IPv4NumToString(toUInt32(bitAnd(host, 4294963200))), '/20'), 1 + holder, concat('Organisation ', toString(holder)),
+       substring('DEFRUSNLCHBRIN', 1 + 2 * (holder %% 7), 2), ['residential', 'hosting', 'mobile', 'institutional', 'unknown'][1 + holder %% 5]
+FROM numbers(%d)`, i*visits/crawls/10, id, start.Unix(), i, visits/crawls))
 		must(b, err)
-	}
-	b.ResetTimer()
-	for b.Loop() {
-		r, err := Build(b.Context(), s.DB(), Options{Generated: day})
-		must(b, err)
-		must(b, r.Write(b.TempDir()))
 	}
 }

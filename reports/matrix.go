@@ -29,14 +29,34 @@ func (n *Network) readCounting(ctx context.Context, q analysis.Querier, all []pe
 	if n.Counting.Hosting, err = shares.ByHosting(ctx, q, n.Name, n.Used, hostingOrder, visits); err != nil {
 		return err
 	}
-	kinds := append(slices.Clone(operatorKinds), unknown)
 	groups := make([]shares.Group, len(all))
 	for i, p := range all {
 		groups[i] = p.Group
 	}
+	if err := n.Counting.wholeHeadline(groups, all); err != nil {
+		return err
+	}
+	kinds := append(slices.Clone(operatorKinds), unknown)
 	n.Counting.Operator, err = shares.ByGroups(groups, kinds,
 		func(i int) int { return slices.Index(kinds, all[i].Operator) }, func(i int) string { return all[i].Organisation })
 	return err
+}
+
+// wholeHeadline puts the count of all peers in the place of one of some, in the
+// cell of the headline: the two must be one number.
+func (c *Counting) wholeHeadline(groups []shares.Group, all []peers) error {
+	for i, cell := range c.Hosting {
+		if !headlineCell(cell) || cell.OneIn == 0 {
+			continue
+		}
+		cells, err := shares.ByGroups(groups, hostingOrder, func(i int) int { return min(rank(hostingOrder, all[i].Hosting), len(hostingOrder)-1) },
+			func(int) string { return "" })
+		if err != nil {
+			return err
+		}
+		c.Hosting[i] = cells[0]
+	}
+	return nil
 }
 
 // headlineCell is the cell that headlines are in.
@@ -131,7 +151,11 @@ func cellTable(caption string, cells []shares.Cell, order []string, label func(s
 	}
 	var rows [][]string
 	for _, c := range cells {
-		row := []string{cellLabel(c), count(c.Units)}
+		units := count(c.Units)
+		if c.OneIn > 1 {
+			units += fmt.Sprintf(", one in %d drawn", c.OneIn)
+		}
+		row := []string{cellLabel(c), units}
 		for _, class := range shown {
 			if e := c.Share(class); e != nil && e.Value > 0 {
 				row = append(row, percentInterval(*e))

@@ -25,13 +25,13 @@ type Held struct {
 // are the reachable peers of each crawl.
 func Prefixes(ctx context.Context, q analysis.Querier, network string, crawls []string, totals []int) ([]Held, error) {
 	rows, err := q.QueryContext(ctx, `
-SELECT prefix, count() AS peers, sumForEach(arrayMap(t -> toUInt64(has(up, t)), range(1, toUInt64(@count) + 1))) AS counts,
+SELECT toString(prefix), count() AS peers, sumForEach(arrayMap(t -> toUInt64(has(up, t)), range(1, toUInt64(@count) + 1))) AS counts,
        sum(arraySum(arrayMap(t -> 1 / @totals[t], up)) AS a) AS weight, sum(a * a) AS squares
 FROM (
-    SELECT argMax(toString(prefix), visited_at) AS prefix, groupUniqArray(indexOf(@crawls, toString(crawl_id))) AS up
+    SELECT argMax(prefix, visited_at) AS prefix, groupUniqArray(toUInt16(indexOf(arrayMap(c -> toUUID(c), @crawls), crawl_id))) AS up
     FROM visits
     WHERE network = @network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls)))
-    GROUP BY sipHash128(peer_id)
+    GROUP BY sipHash64(peer_id)
 )
 GROUP BY prefix
 ORDER BY weight DESC, prefix`,

@@ -63,6 +63,7 @@ type Result struct {
 
 	query string // names the IDs that are set aside
 	args  []any
+	known []uint64 // hashes of these IDs, if they are few
 }
 
 // Crowd is a prefix of the key space that more IDs share than chance allows.
@@ -83,14 +84,14 @@ func (l Limits) SetAside(ctx context.Context, q analysis.Querier, network string
 	if len(crawls) == 0 {
 		return r, nil
 	}
-	var err error
-	if r.Crowds, err = l.crowds(ctx, q, network, crawls); err != nil {
-		return nil, fmt.Errorf("find crowded places of the key space: %w", err)
-	}
-	r.query, r.args = l.aside(r.Crowds, network, crawls)
 	if err := r.totals(ctx, q, network, crawls); err != nil {
 		return nil, fmt.Errorf("count peers: %w", err)
 	}
+	var err error
+	if r.Crowds, err = l.crowds(ctx, q, network, crawls, slices.Max(r.Answered)); err != nil {
+		return nil, fmt.Errorf("find crowded places of the key space: %w", err)
+	}
+	r.query, r.args = l.aside(r.Crowds, network, crawls)
 	if err := r.count(ctx, q, network, crawls); err != nil {
 		return nil, fmt.Errorf("count peers that are set aside: %w", err)
 	}
@@ -101,7 +102,7 @@ func (l Limits) SetAside(ctx context.Context, q analysis.Querier, network string
 func (r *Result) totals(ctx context.Context, q analysis.Querier, network string, crawls []string) error {
 	rows, err := q.QueryContext(ctx, `
 SELECT indexOf(@crawls, toString(crawl_id)), countIf(outcome = 'answered'), countIf(outcome = 'wrong_identity')
-FROM visits WHERE network = @network AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls))) GROUP BY 1`,
+FROM visits WHERE network = @network AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls))) GROUP BY crawl_id`,
 		sql.Named("network", network), sql.Named("crawls", crawls))
 	if err != nil {
 		return err
@@ -120,13 +121,14 @@ FROM visits WHERE network = @network AND crawl_id IN (SELECT toUUID(arrayJoin(@c
 // count fills in the findings from the query of who is set aside.
 func (r *Result) count(ctx context.Context, q analysis.Querier, network string, crawls []string) error {
 	rows, err := q.QueryContext(ctx, `
-SELECT reason, uniqExact(peer_id), sumForEach(arrayMap(t -> toUInt64(t = crawl), range(1, toUInt64(length(@crawls)) + 1)))
+SELECT reason, uniqExact(peer_id), sumForEach(arrayMap(t -> toUInt64(t = indexOf(@crawls, toString(crawl_id))), range(1, toUInt64(length(@crawls)) + 1))),
+       groupUniqArray(@most)(sipHash64(peer_id))
 FROM (
-    SELECT peer_id, indexOf(@crawls, toString(crawl_id)) AS crawl FROM visits
+    SELECT peer_id, crawl_id FROM visits
     WHERE network = @network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls)))
 ) AS seen
 INNER JOIN (`+r.query+`) AS aside USING (peer_id)
-GROUP BY reason`, append(slices.Clone(r.args), sql.Named("network", network), sql.Named("crawls", crawls))...)
+GROUP BY reason`, append(slices.Clone(r.args), sql.Named("network", network), sql.Named("crawls", crawls), sql.Named("most", mostKnown+1))...)
 	if err != nil {
 		return err
 	}
@@ -134,10 +136,11 @@ GROUP BY reason`, append(slices.Clone(r.args), sql.Named("network", network), sq
 	for rows.Next() {
 		var reason uint8
 		var peers uint64
-		var counts []uint64
-		if err := rows.Scan(&reason, &peers, &counts); err != nil {
+		var counts, ids []uint64
+		if err := rows.Scan(&reason, &peers, &counts, &ids); err != nil {
 			return err
 		}
+		r.known = append(r.known, ids...)
 		f := &r.Findings[reason-1]
 		f.Peers = int(peers)
 		r.Peers += f.Peers
@@ -157,24 +160,35 @@ const placeSQL = `reinterpretAsUInt64(reverse(substring(if(match(peer_id, '^[0-9
 // answeredSQL is who answered. The 21 bits that BEP 42 ties to an address are
 // shared by all its IDs, so there these count as one (see unit).
 const answeredSQL = `
-SELECT crawl_id, peer_id, address, port, ` + placeSQL + ` AS place,
-       if(has(protocols, 'bep42=valid'), concat(toString(address), ' ', toString(bitShiftRight(place, 43))), peer_id) AS unit
+SELECT crawl_id, peer_id, ` + placeSQL + ` AS place,
+       if(has(protocols, 'bep42=valid'), sipHash64(address, bitShiftRight(place, 43)), sipHash64(peer_id)) AS unit
 FROM visits
 WHERE network = @aside_network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@aside_crawls)))`
 
-// asideSQL names who is set aside, and why, by the number of the reason. %s is
-// one condition for each depth at which there are crowds.
+// blockSQL is the /24 of an address, or the /56 in IPv6.
+const blockSQL = `IPv6CIDRToRange(address, if(address BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), 120, 56)).1`
+
+// asideSQL names who is set aside, and why, by the number of the reason. Hashes
+// and plain counts leave few to be counted exactly. %s is one condition for
+// each depth at which there are crowds.
 const asideSQL = `
+WITH seen AS (
+    SELECT crawl_id, peer_id, address, port FROM visits
+    WHERE network = @aside_network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@aside_crawls)))
+)
 SELECT peer_id, toUInt8(min(why)) AS reason FROM (
-    SELECT peer_id, 1 AS why FROM answered GROUP BY crawl_id, peer_id HAVING uniqExact(address, port) > @aside_endpoints
+    SELECT peer_id, 1 AS why FROM seen
+    WHERE sipHash64(crawl_id, peer_id) IN (SELECT sipHash64(crawl_id, peer_id) AS h FROM seen GROUP BY h HAVING count() > @aside_endpoints)
+    GROUP BY crawl_id, peer_id HAVING uniqExact(address, port) > @aside_endpoints
     UNION ALL
-    SELECT arrayJoin(groupUniqArray(peer_id)), 2 FROM answered GROUP BY crawl_id, address, port HAVING uniqExact(peer_id) > @aside_ids
+    SELECT arrayJoin(groupUniqArray(peer_id)), 2 FROM seen
+    WHERE sipHash64(crawl_id, address, port) IN (SELECT sipHash64(crawl_id, address, port) AS h FROM seen GROUP BY h HAVING count() > @aside_ids)
+    GROUP BY crawl_id, address, port HAVING uniqExact(peer_id) > @aside_ids
     UNION ALL
-    SELECT arrayJoin(groupUniqArray(peer_id)), 3 FROM answered
-    GROUP BY crawl_id, IPv6CIDRToRange(address, if(address BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), 120, 56)).1
-    HAVING uniqExact(peer_id) > @aside_block
-    UNION ALL
-    SELECT peer_id, 4 FROM answered WHERE %s
+    SELECT arrayJoin(groupUniqArray(peer_id)), 3 FROM seen
+    WHERE sipHash64(crawl_id, ` + blockSQL + `) IN (SELECT sipHash64(crawl_id, ` + blockSQL + `) AS h FROM seen GROUP BY h HAVING count() > @aside_block)
+    GROUP BY crawl_id, ` + blockSQL + ` HAVING uniqExact(peer_id) > @aside_block
+    %s
 ) GROUP BY peer_id`
 
 // aside returns the query of the IDs that are set aside, with its arguments:
@@ -183,14 +197,23 @@ func (l Limits) aside(crowds []Crowd, network string, crawls []string) (query st
 	within, args := crowded(crowds)
 	args = append(args, sql.Named("aside_network", network), sql.Named("aside_crawls", crawls),
 		sql.Named("aside_endpoints", l.Endpoints), sql.Named("aside_ids", l.IDs), sql.Named("aside_block", l.BlockIDs))
-	return fmt.Sprintf("WITH answered AS (%s) %s", answeredSQL, fmt.Sprintf(asideSQL, within)), args
+	if within != "" {
+		within = "UNION ALL SELECT peer_id, 4 FROM (" + answeredSQL + ") WHERE " + within
+	}
+	return fmt.Sprintf(asideSQL, within), args
 }
+
+// mostKnown is how many IDs a query can well name one by one.
+const mostKnown = 4000
 
 // Without returns a querier for which those who were set aside have no visits.
 // Its queries read visits as any other's do.
 func (r *Result) Without(q analysis.Querier) analysis.Querier {
 	if r.Peers == 0 {
 		return q
+	}
+	if len(r.known) <= mostKnown {
+		return &without{q, `visits AS (SELECT * FROM visits WHERE sipHash64(peer_id) NOT IN (SELECT arrayJoin(@aside_known)))`, []any{sql.Named("aside_known", r.known)}}
 	}
 	return &without{q, `visits AS (SELECT * FROM visits WHERE peer_id NOT IN (SELECT peer_id FROM (` + r.query + `)))`, r.args}
 }
@@ -211,9 +234,10 @@ func (w *without) QueryContext(ctx context.Context, query string, args ...any) (
 	return w.Querier.QueryContext(ctx, with+query, append(slices.Clone(args), w.args...)...)
 }
 
-// crowded is the condition that a place lies in one of the crowds.
+// crowded is the condition that a place lies in one of the crowds, empty without
+// crowds.
 func crowded(crowds []Crowd) (condition string, args []any) {
-	condition = "0"
+	var conditions []string
 	for start := 0; start < len(crowds); {
 		bits, end := crowds[start].Bits, start
 		var prefixes []uint64
@@ -221,10 +245,10 @@ func crowded(crowds []Crowd) (condition string, args []any) {
 			prefixes = append(prefixes, crowds[end].Prefix)
 		}
 		name := fmt.Sprintf("aside_prefixes_%d_", bits)
-		condition += fmt.Sprintf(" OR bitShiftRight(place, %d) IN (SELECT arrayJoin(@%s))", 64-bits, name)
+		conditions = append(conditions, fmt.Sprintf("bitShiftRight(place, %d) IN (SELECT arrayJoin(@%s))", 64-bits, name))
 		args, start = append(args, sql.Named(name, prefixes)), end
 	}
-	return condition, args
+	return strings.Join(conditions, " OR "), args
 }
 
 // depths are the lengths of prefixes, beyond the one that a single ID has on
@@ -234,62 +258,50 @@ var depths = []int{0, 3, 6, 10, 15, 20}
 // mostCrowds bounds how many crowds are looked into at each depth.
 const mostCrowds = 1000
 
+// crowdsSQL looks for runs in the ordered places of each crawl: as many IDs as
+// make a crowd share a prefix where the first and the last of them do. %s is
+// one list of prefixes for each depth.
+const crowdsSQL = `
+SELECT %s FROM (
+    SELECT arraySort(groupArray(place)) AS places
+    FROM (SELECT crawl_id, min(place) AS place FROM (` + answeredSQL + `) GROUP BY crawl_id, unit)
+    GROUP BY crawl_id
+)`
+
 // crowds finds the prefixes that more IDs share, in one of the crawls, than
-// chance allows.
-func (l Limits) crowds(ctx context.Context, q analysis.Querier, network string, crawls []string) ([]Crowd, error) {
-	n, err := largest(ctx, q, network, crawls)
-	if err != nil || n < 2 {
-		return nil, err
+// chance allows among n IDs.
+func (l Limits) crowds(ctx context.Context, q analysis.Querier, network string, crawls []string, n int) ([]Crowd, error) {
+	if n < 2 {
+		return nil, nil
 	}
 	first := int(math.Ceil(math.Log2(float64(n))))
-	var crowds []Crowd
-	for _, more := range slices.Backward(depths) {
-		bits := first + more
-		least := Least(n, bits, l.Chance/float64(len(depths)))
-		// IDs in order: a run of that many within one prefix shows at its ends.
-		query := fmt.Sprintf(`
-SELECT DISTINCT bitShiftRight(place, %[1]d) AS prefix FROM (
-    SELECT place, leadInFrame(place, %[2]d) OVER (PARTITION BY crawl_id ORDER BY place ROWS BETWEEN CURRENT ROW AND %[2]d FOLLOWING) AS last
-    FROM (SELECT crawl_id, min(place) AS place FROM (%[3]s) GROUP BY crawl_id, unit)
-) WHERE last != 0 AND bitShiftRight(last, %[1]d) = bitShiftRight(place, %[1]d) ORDER BY prefix LIMIT %[4]d`,
-			64-bits, least-1, answeredSQL, mostCrowds)
-		prefixes, err := integers(ctx, q, query, sql.Named("aside_network", network), sql.Named("aside_crawls", crawls))
-		if err != nil {
-			return nil, err
-		}
-		for _, p := range prefixes {
-			crowds = append(crowds, Crowd{bits, p, least})
-		}
+	crowds := make([]Crowd, len(depths))
+	found, into, lists := make([][]uint64, len(depths)), make([]any, len(depths)), make([]string, len(depths))
+	for i, more := range slices.Backward(depths) {
+		c := Crowd{Bits: first + more, Least: Least(n, first+more, l.Chance/float64(len(depths)))}
+		at := len(depths) - 1 - i // deepest first
+		crowds[at], into[at] = c, &found[at]
+		lists[at] = fmt.Sprintf(`arraySlice(arraySort(groupUniqArrayArray(arrayMap(p -> bitShiftRight(p, %[1]d), arrayFilter(
+        (p, last) -> last != 0 AND bitShiftRight(last, %[1]d) = bitShiftRight(p, %[1]d), places, arrayResize(arraySlice(places, %[2]d), length(places), 0))))), 1, %[3]d)`,
+			64-c.Bits, c.Least, mostCrowds)
 	}
-	return crowds, nil
-}
-
-// largest is the number of distinct IDs of the crawl that has most.
-func largest(ctx context.Context, q analysis.Querier, network string, crawls []string) (int, error) {
-	n, err := integers(ctx, q, `SELECT max(n) FROM (SELECT uniqExact(unit) AS n FROM (`+answeredSQL+`) GROUP BY crawl_id)`,
-		sql.Named("aside_network", network), sql.Named("aside_crawls", crawls))
-	if err != nil || len(n) == 0 {
-		return 0, err
-	}
-	return int(n[0]), nil
-}
-
-// integers reads one column.
-func integers(ctx context.Context, q analysis.Querier, query string, args ...any) ([]uint64, error) {
-	rows, err := q.QueryContext(ctx, query, args...)
+	rows, err := q.QueryContext(ctx, fmt.Sprintf(crowdsSQL, strings.Join(lists, ",\n")), sql.Named("aside_network", network), sql.Named("aside_crawls", crawls))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = rows.Close() }()
-	var list []uint64
+	var all []Crowd
 	for rows.Next() {
-		var n uint64
-		if err := rows.Scan(&n); err != nil {
+		if err := rows.Scan(into...); err != nil {
 			return nil, err
 		}
-		list = append(list, n)
+		for i, c := range crowds {
+			for _, c.Prefix = range found[i] {
+				all = append(all, c)
+			}
+		}
 	}
-	return list, rows.Err()
+	return all, rows.Err()
 }
 
 // Least is the number of IDs from which a prefix of the given length is crowded

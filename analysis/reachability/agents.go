@@ -24,13 +24,13 @@ type Agent struct {
 // last. totals are the reachable peers of each crawl.
 func Agents(ctx context.Context, q analysis.Querier, network string, crawls []string, totals []int) ([]Agent, error) {
 	rows, err := q.QueryContext(ctx, `
-SELECT agent, count() AS peers, sumForEach(arrayMap(t -> toUInt64(has(up, t)), range(1, toUInt64(@count) + 1))) AS counts,
+SELECT toString(agent), count() AS peers, sumForEach(arrayMap(t -> toUInt64(has(up, t)), range(1, toUInt64(@count) + 1))) AS counts,
        sum(arraySum(arrayMap(t -> 1 / @totals[t], up)) AS a) AS weight, sum(a * a) AS squares
 FROM (
-    SELECT argMax(toString(agent), visited_at) AS agent, groupUniqArray(indexOf(@crawls, toString(crawl_id))) AS up
+    SELECT argMax(agent, visited_at) AS agent, groupUniqArray(toUInt16(indexOf(arrayMap(c -> toUUID(c), @crawls), crawl_id))) AS up
     FROM visits
     WHERE network = @network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls)))
-    GROUP BY peer_id
+    GROUP BY sipHash64(peer_id)
 )
 GROUP BY agent
 ORDER BY weight DESC, agent`,

@@ -23,7 +23,7 @@ func TablesRead(ctx context.Context, q analysis.Querier, network string, crawls 
 SELECT indexOf(@crawls, toString(crawl_id)) AS crawl, countIf(partial = 0), countIf(partial != 0)
 FROM visits
 WHERE network = @network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls)))
-GROUP BY crawl
+GROUP BY crawl_id
 ORDER BY crawl`, sql.Named("network", network), sql.Named("crawls", crawls))
 	if err != nil {
 		return nil, fmt.Errorf("count tables read: %w", err)
@@ -60,7 +60,7 @@ func FactSources(ctx context.Context, q analysis.Querier, network string, crawls
 SELECT toString(facts_source) AS source, toUnixTimestamp(toDateTime(facts_date, 'UTC')) AS date, count() AS visits
 FROM visits
 WHERE network = @network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls)))
-GROUP BY source, date
+GROUP BY facts_source, facts_date
 ORDER BY visits DESC, source, date`, sql.Named("network", network), sql.Named("crawls", crawls))
 	if err != nil {
 		return nil, fmt.Errorf("count sources of facts: %w", err)

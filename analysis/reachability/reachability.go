@@ -109,7 +109,7 @@ func Outcomes(ctx context.Context, q analysis.Querier, network string, crawls []
 SELECT outcome, indexOf(@crawls, toString(crawl_id)) AS crawl, count() AS visits, sum(visits) OVER (PARTITION BY outcome) AS total
 FROM visits
 WHERE network = @network AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls)))
-GROUP BY outcome, crawl
+GROUP BY outcome, crawl_id
 ORDER BY total DESC, outcome, crawl`, sql.Named("network", network), sql.Named("crawls", crawls))
 	if err != nil {
 		return nil, fmt.Errorf("count outcomes: %w", err)

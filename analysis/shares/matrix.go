@@ -27,10 +27,11 @@ const MatrixMethod = "a unit whose visits show several classes, in one crawl for
 
 // Cell is the shares of every class for one way to count.
 type Cell struct {
-	Over    string       `json:"over"`  // Mean or Union
-	Per     string       `json:"per"`   // the unit that is counted
-	Of      string       `json:"of"`    // Discovered or Reachable
-	Units   int          `json:"units"` // distinct, in the window
+	Over    string       `json:"over"`             // Mean or Union
+	Per     string       `json:"per"`              // the unit that is counted
+	Of      string       `json:"of"`               // Discovered or Reachable
+	Units   int          `json:"units"`            // distinct units that were counted, in the window
+	OneIn   int          `json:"one_in,omitempty"` // they are a random one in so many of all, empty: all
 	Classes []ClassShare `json:"classes"`
 }
 
@@ -74,6 +75,7 @@ type tally struct {
 	unit    string
 	classes []string
 	crawls  int
+	part    int // one in how many units is counted, 0: all
 	counts  map[mark]int
 	sample  [][]mark
 }
@@ -94,7 +96,11 @@ func (t tally) cells() []Cell {
 			continue
 		}
 		mean := Cell{Over: Mean, Per: t.unit, Of: of, Units: totals[0]}
-		union := Cell{Over: Union, Per: t.unit, Of: of, Units: totals[0]}
+		if t.part > 1 {
+			mean.OneIn = t.part
+		}
+		union := mean
+		union.Over = Union
 		for _, class := range slices.Sorted(maps.Keys(seen)) {
 			name := Mixed
 			if class != mixed {

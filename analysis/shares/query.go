@@ -20,13 +20,14 @@ var units = []struct{ name, key, known string }{
 // tallySQL counts the marks of units. Marks are numbers: class, crawl << 8,
 // reachable << 24. Of each unit it takes its pairs of crawl and class in order;
 // pairs that share a crawl become one that says mixed (255). Units whose hash
-// is a multiple of @nth come back with all their marks.
+// is a multiple of @part are counted; every @nth of these comes back with all
+// its marks.
 const tallySQL = `
 WITH
     pairs -> arrayDistinct(arrayMap((x, before, after) -> if(intDiv(before, 256) = intDiv(x, 256) OR intDiv(after, 256) = intDiv(x, 256), toUInt32(bitOr(x, 255)), toUInt32(x)),
         pairs, arrayPushFront(arrayPopBack(pairs), toUInt32(4294967295)), arrayPushBack(arrayPopFront(pairs), toUInt32(4294967295)))) AS once,
     classes -> if(length(classes) = 1, toUInt32(classes[1]), toUInt32(255)) AS whole
-SELECT (sumMap(marks, arrayMap(m -> toUInt64(1), marks)) AS counts).1, counts.2, groupArrayIf(marks, unit %% @nth = 0)
+SELECT (sumMap(marks, arrayMap(m -> toUInt64(1), marks)) AS counts).1, counts.2, groupArrayIf(marks, intDiv(unit, @part) %% @nth = 0)
 FROM (
     SELECT unit,
            arraySort(groupUniqArray(pair)) AS named, arraySort(groupUniqArrayIf(pair, answered)) AS up,
@@ -35,15 +36,20 @@ FROM (
                arrayMap(m -> toUInt32(m + 16777216), if(empty(up), [], arrayPushBack(once(up), whole(up_classes))))) AS marks
     FROM (
         SELECT %s AS unit, outcome = 'answered' AS answered,
-               toUInt32(indexOf(@crawls, toString(crawl_id)) * 256 + if(indexOf(@classes, hosting) = 0, @unknown, indexOf(@classes, hosting) - 1)) AS pair
+               toUInt32(indexOf(arrayMap(c -> toUUID(c), @crawls), crawl_id) * 256 + if(indexOf(@classes, hosting) = 0, @unknown, indexOf(@classes, hosting) - 1)) AS pair
         FROM visits
-        WHERE network = @network AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls))) AND %s
+        WHERE network = @network AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls))) AND %s AND unit %% @part = 0
     )
     GROUP BY unit
 )`
 
 // sampled is about how many units are read one by one, for their variance.
 const sampled = 20_000
+
+// mostVisits is about how many visits are counted of each kind of unit. Where
+// there are more, units are drawn by their hash, with all that the window
+// shows of each.
+const mostVisits = 2_000_000
 
 // ByHosting counts the hosting classes of one network in every cell of the
 // matrix: the crawls are in order of time, classes are the names to tell apart,
@@ -56,16 +62,17 @@ func ByHosting(ctx context.Context, q analysis.Querier, network string, crawls, 
 	}
 	var cells []Cell
 	for _, u := range units {
-		nth := max(1, visits/len(crawls)/sampled)
+		part := max(1, visits/mostVisits)
+		nth := max(1, visits/part/len(crawls)/sampled)
 		if u.name == "AS organisation" { // there are few of them
-			nth = 1
+			part, nth = 1, 1
 		}
 		t, err := readTally(ctx, q, fmt.Sprintf(tallySQL, u.key, u.known),
-			sql.Named("nth", nth), sql.Named("crawls", crawls), sql.Named("classes", classes), sql.Named("unknown", len(classes)-1), sql.Named("network", network))
+			sql.Named("nth", nth), sql.Named("part", part), sql.Named("crawls", crawls), sql.Named("classes", classes), sql.Named("unknown", len(classes)-1), sql.Named("network", network))
 		if err != nil {
 			return nil, fmt.Errorf("count %s by hosting: %w", u.name, err)
 		}
-		t.unit, t.classes, t.crawls = u.name, classes, len(crawls)
+		t.unit, t.classes, t.crawls, t.part = u.name, classes, len(crawls), part
 		cells = append(cells, t.cells()...)
 	}
 	return cells, nil
