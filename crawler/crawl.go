@@ -104,7 +104,7 @@ func Run[P comparable](ctx context.Context, w Walker[P], sink Sink, opts Options
 	if n, ok := w.(Namer[P]); ok && opts.OptOut != nil && len(opts.OptOut.peers) > 0 {
 		e.name = n.PeerID
 	}
-	e.discover(seeds)
+	e.discover(seeds, nil)
 	walkErr := e.walk(ctx, w)
 	e.conclude(ctx, w, walkErr)
 

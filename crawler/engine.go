@@ -118,23 +118,32 @@ func (e *engine[P]) beginSecondPass() {
 	e.retry = nil
 }
 
-// discover adds peers that were never seen before to the frontier.
-func (e *engine[P]) discover(peers []P) {
+// discover adds peers that were never seen before to the frontier. Where
+// numbers is not nil it appends to it those of all peers that are known now.
+func (e *engine[P]) discover(peers []P, numbers []uint32) []uint32 {
 	for _, p := range peers {
-		if _, known := e.numbers[p]; known {
+		number, known := e.numbers[p]
+		if !known {
+			if len(e.numbers) >= e.opts.MaxPeers {
+				e.ignored++
+				continue
+			}
+			number = uint32(len(e.numbers))
+		}
+		if numbers != nil {
+			numbers = append(numbers, number)
+		}
+		if known {
 			continue
 		}
-		if len(e.numbers) >= e.opts.MaxPeers {
-			e.ignored++
-			continue
-		}
-		e.numbers[p] = uint32(len(e.numbers))
+		e.numbers[p] = number
 		if e.name != nil && e.opts.OptOut.HasPeer(e.name(p)) {
 			e.settle(p, observation.Visit{PeerID: e.name(p), VisitedAt: time.Now(), Outcome: observation.NoAddress, Detail: optedOut})
 			continue
 		}
 		e.queue.push(p)
 	}
+	return numbers
 }
 
 // optedOut explains why a peer was not visited. Nothing but its ID is kept.
@@ -146,7 +155,11 @@ func (e *engine[P]) take(ctx context.Context, results []observation.Result[P]) e
 		r := &results[i]
 		e.inFlight--
 		e.crawl.Queries += uint64(r.Visit.Queries)
-		e.discover(r.Neighbours)
+		var named []uint32 // nil unless this is an edge
+		if e.opts.Edges && r.Visit.Outcome == observation.Answered {
+			named = make([]uint32, 0, len(r.Neighbours))
+		}
+		named = e.discover(r.Neighbours, named)
 		first, second := e.held[r.Peer]
 		delete(e.held, r.Peer)
 		if second {
@@ -160,8 +173,8 @@ func (e *engine[P]) take(ctx context.Context, results []observation.Result[P]) e
 			continue
 		}
 		e.settle(r.Peer, r.Visit)
-		if e.opts.Edges && r.Visit.Outcome == observation.Answered {
-			e.edges = append(e.edges, e.edge(r))
+		if named != nil {
+			e.edges = append(e.edges, e.edge(r, named))
 		}
 	}
 	if len(e.visits) < sinkBatch {
@@ -186,17 +199,11 @@ func (e *engine[P]) settle(p P, v observation.Visit) {
 	e.visits = append(e.visits, v)
 }
 
-func (e *engine[P]) edge(r *observation.Result[P]) observation.Edge {
-	numbers := make([]uint32, 0, len(r.Neighbours))
-	for _, p := range r.Neighbours {
-		if n, known := e.numbers[p]; known {
-			numbers = append(numbers, n)
-		}
-	}
-	slices.Sort(numbers)
+func (e *engine[P]) edge(r *observation.Result[P], named []uint32) observation.Edge {
+	partial := r.Visit.Partial || len(named) < len(r.Neighbours)
+	slices.Sort(named)
 	return observation.Edge{
-		CrawlID: e.crawl.ID, Network: e.crawl.Network, Peer: e.numbers[r.Peer],
-		Neighbours: slices.Compact(numbers), Partial: r.Visit.Partial || len(numbers) < len(r.Neighbours),
+		CrawlID: e.crawl.ID, Network: e.crawl.Network, Peer: e.numbers[r.Peer], Neighbours: slices.Compact(named), Partial: partial,
 	}
 }
 

@@ -176,7 +176,7 @@ func bindAddrs(cfg Config) ([]netip.Addr, error) {
 	var addrs []netip.Addr
 	for _, s := range sockets {
 		addrs = append(addrs, s.local.Addr())
-		s.close()
+		_ = s.close() // nothing is buffered
 	}
 	return addrs, nil
 }

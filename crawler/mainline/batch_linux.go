@@ -2,10 +2,10 @@ package mainline
 
 import (
 	"encoding/binary"
-	"errors"
+	"fmt"
+	"net"
 	"net/netip"
 	"os"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -13,85 +13,130 @@ import (
 	"canopy/crawler/mainline/krpc"
 )
 
-// readBatch is how many packets one system call takes at most. Each has room
-// for the largest there is; memory that no packet reaches is never touched.
-const readBatch = 32
-
-// batch is a socket that takes many packets off the kernel at once, since a
-// system call costs more than the reading of a packet.
+// batch is a socket whose owner waits in the kernel, not in Go's poller: being
+// polled would cost a wake-up for each packet that comes, and for each that was
+// sent.
 type batch struct {
-	packetConn
-	raw     syscall.RawConn
-	read    func(fd uintptr) bool // made once: a closure for each call would allocate
-	headers [readBatch]mmsghdr
-	vectors [readBatch]unix.Iovec
-	names   [readBatch]unix.RawSockaddrInet6 // the larger of both families
-	packets []byte
-	next, n int // packets that were taken off and not handed out yet
-	errno   syscall.Errno
+	fd      int
+	in, out exchange
+	packets []byte // room for the largest there is, for each; memory that no packet reaches is never touched
 }
 
-// mmsghdr is that of recvmmsg(2).
+// exchange is what recvmmsg(2) and sendmmsg(2) read and write.
+type exchange struct {
+	headers [ioBatch]mmsghdr
+	vectors [ioBatch]unix.Iovec
+	names   [ioBatch]unix.RawSockaddrInet6 // the larger of both families
+}
+
 type mmsghdr struct {
 	unix.Msghdr
 	length uint32
 	_      [unsafe.Sizeof(uintptr(0)) - 4]byte
 }
 
-func batched(conn packetConn, raw syscall.RawConn) packetConn {
-	b := &batch{packetConn: conn, raw: raw, packets: make([]byte, readBatch*krpc.MaxPacket)}
-	for i := range b.headers {
-		b.vectors[i].Base = &b.packets[i*krpc.MaxPacket]
-		b.vectors[i].SetLen(krpc.MaxPacket)
-		b.headers[i].Iov = &b.vectors[i]
-		b.headers[i].SetIovlen(1)
-		b.headers[i].Name = (*byte)(unsafe.Pointer(&b.names[i]))
+func (x *exchange) init() {
+	for i := range x.headers {
+		x.headers[i].Iov = &x.vectors[i]
+		x.headers[i].SetIovlen(1)
+		x.headers[i].Name = (*byte)(unsafe.Pointer(&x.names[i]))
 	}
-	b.read = b.take
-	return b
 }
 
-// take fills the batch with what has arrived. It reports false to be called
-// again when there is something.
-func (b *batch) take(fd uintptr) bool {
-	for i := range b.headers {
-		b.headers[i].Namelen = unix.SizeofSockaddrInet6
+// openPackets takes over a socket.
+func openPackets(conn *net.UDPConn, f family) (packetConn, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return nil, err
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.headers)), readBatch, unix.MSG_DONTWAIT, 0, 0)
-	b.next, b.n, b.errno = 0, int(n), errno
-	if errno != 0 {
-		b.n = 0
+	b := &batch{packets: make([]byte, ioBatch*krpc.MaxPacket)}
+	if broken := raw.Control(func(fd uintptr) { b.fd, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) }); broken != nil || err != nil {
+		return nil, fmt.Errorf("duplicate socket: %w", firstErr(broken, err))
 	}
-	return errno != unix.EAGAIN
+	wait := unix.NsecToTimeval(tick.Nanoseconds())
+	err = firstErr(conn.Close(), unix.SetNonblock(b.fd, false), unix.SetsockoptTimeval(b.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait))
+	if err != nil {
+		_ = unix.Close(b.fd)
+		return nil, fmt.Errorf("prepare socket: %w", err)
+	}
+	tune(b.fd, f)
+	b.in.init()
+	b.out.init()
+	for i := range b.in.vectors {
+		b.in.vectors[i].Base = &b.packets[i*krpc.MaxPacket]
+		b.in.vectors[i].SetLen(krpc.MaxPacket)
+	}
+	return b, nil
 }
 
-// ReadFromUDPAddrPort returns the next packet, waiting for one if there is none.
-func (b *batch) ReadFromUDPAddrPort(into []byte) (int, netip.AddrPort, error) {
-	if b.next >= b.n {
-		if err := b.raw.Read(b.read); err != nil {
-			return 0, netip.AddrPort{}, err
-		}
-		if b.errno != 0 {
-			return 0, netip.AddrPort{}, os.NewSyscallError("recvmmsg", b.errno)
-		}
-		if b.n == 0 {
-			return 0, netip.AddrPort{}, errors.New("recvmmsg: no packet")
+func firstErr(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
 		}
 	}
-	i := b.next
-	b.next++
+	return nil
+}
+
+func (b *batch) close() error { return unix.Close(b.fd) }
+
+func (b *batch) receive() (int, error) {
+	for i := range b.in.headers {
+		b.in.headers[i].Namelen = unix.SizeofSockaddrInet6
+	}
+	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(b.fd), uintptr(unsafe.Pointer(&b.in.headers)), ioBatch, unix.MSG_WAITFORONE, 0, 0)
+	switch errno {
+	case 0:
+		return int(n), nil
+	case unix.EAGAIN, unix.EINTR:
+		return 0, nil
+	}
+	return 0, os.NewSyscallError("recvmmsg", errno)
+}
+
+func (b *batch) packet(i int) ([]byte, netip.AddrPort) {
 	start := i * krpc.MaxPacket
-	return copy(into, b.packets[start:start+int(b.headers[i].length)]), sender(&b.names[i]), nil
+	return b.packets[start : start+int(b.in.headers[i].length)], readName(&b.in.names[i])
 }
 
-// sender reads the address that the kernel wrote: of family, port and address
+func (b *batch) send(packets []outgoing) (int, error) {
+	packets = packets[:min(len(packets), ioBatch)]
+	for i := range packets {
+		p := &packets[i]
+		b.out.vectors[i].Base = unsafe.SliceData(p.data)
+		b.out.vectors[i].SetLen(len(p.data))
+		b.out.headers[i].Namelen = writeName(&b.out.names[i], p.to)
+	}
+	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(b.fd), uintptr(unsafe.Pointer(&b.out.headers)), uintptr(len(packets)), 0, 0, 0)
+	if errno != 0 {
+		return 0, os.NewSyscallError("sendmmsg", errno)
+	}
+	return int(n), nil
+}
+
+// readName reads the address that the kernel wrote: of family, port and address
 // the first two stand at the same place in both families.
-func sender(name *unix.RawSockaddrInet6) netip.AddrPort {
-	var port [2]byte
-	binary.NativeEndian.PutUint16(port[:], name.Port)
+func readName(name *unix.RawSockaddrInet6) netip.AddrPort {
 	addr := netip.AddrFrom16(name.Addr).Unmap()
 	if name.Family == unix.AF_INET {
 		addr = netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(name)).Addr)
 	}
-	return netip.AddrPortFrom(addr, binary.BigEndian.Uint16(port[:]))
+	return netip.AddrPortFrom(addr, swapped(name.Port))
+}
+
+// writeName writes an address for the kernel and returns its length.
+func writeName(name *unix.RawSockaddrInet6, to netip.AddrPort) uint32 {
+	if to.Addr().Is4() {
+		*(*unix.RawSockaddrInet4)(unsafe.Pointer(name)) = unix.RawSockaddrInet4{Family: unix.AF_INET, Port: swapped(to.Port()), Addr: to.Addr().As4()}
+		return unix.SizeofSockaddrInet4
+	}
+	*name = unix.RawSockaddrInet6{Family: unix.AF_INET6, Port: swapped(to.Port()), Addr: to.Addr().As16()}
+	return unix.SizeofSockaddrInet6
+}
+
+// swapped turns a port from network byte order, or into it.
+func swapped(port uint16) uint16 {
+	var b [2]byte
+	binary.NativeEndian.PutUint16(b[:], port)
+	return binary.BigEndian.Uint16(b[:])
 }

@@ -6,24 +6,16 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"runtime"
-	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/anacrolix/dht/v2"
-	anacrolix "github.com/anacrolix/dht/v2/krpc"
-	"github.com/anacrolix/log"
-	"golang.org/x/time/rate"
-
-	"canopy/crawler/mainline"
-	"canopy/crawler/mainline/krpc"
+	"canopy/crawler"
+	"canopy/crawler/observation"
 	"canopy/crawler/testnet"
 	swarm "canopy/crawler/testnet/mainline"
 )
@@ -50,19 +42,23 @@ func TestSwarmProcess(t *testing.T) {
 		population.Personas[i].Churn = testnet.Churn{}
 	}
 	network := startPopulation(t, population, testnet.Size{Nodes: p.nodes, Dead: p.dead}, swarm.Options{Loss: p.loss})
-	fmt.Println("swarm", len(network.Plan().At(0).Alive()), strings.Join(network.Bootstrap(), " "))
+	view := network.Plan().At(0)
+	edges := 0
+	for _, number := range view.Alive() {
+		edges += len(view.Table(int(number)))
+	}
+	fmt.Println("swarm", len(view.Alive()), edges, strings.Join(network.Bootstrap(), " "))
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-// swarmProcess starts a perfect swarm and returns its bootstrap addresses.
-func swarmProcess(b *testing.B, nodes int) []string {
-	bootstrap, _ := swarmOf(b, swarmPlan{nodes: nodes})
-	return bootstrap
+// runningSwarm is one that runs in another process.
+type runningSwarm struct {
+	bootstrap    []string
+	alive, edges int // nodes that are up, and the entries of their tables
 }
 
-// swarmOf starts a swarm and returns its bootstrap addresses and how many of
-// its nodes are up.
-func swarmOf(b *testing.B, p swarmPlan) (bootstrap []string, alive int) {
+// startSwarm starts a swarm in another process.
+func startSwarm(b *testing.B, p swarmPlan) (s runningSwarm) {
 	b.Helper()
 	cmd := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^TestSwarmProcess$", "-test.timeout=60m")
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %g %g", swarmEnv, p.nodes, p.dead, p.loss))
@@ -80,16 +76,14 @@ func swarmOf(b *testing.B, p swarmPlan) (bootstrap []string, alive int) {
 	b.Cleanup(func() { in.Close(); _ = cmd.Wait() })
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
-		if rest, ok := strings.CutPrefix(lines.Text(), "swarm "); ok {
-			fields := strings.Fields(rest)
-			if alive, err = strconv.Atoi(fields[0]); err != nil {
-				b.Fatal(err)
-			}
-			return fields[1:], alive
+		var entry string
+		if n, _ := fmt.Sscanf(lines.Text(), "swarm %d %d %s", &s.alive, &s.edges, &entry); n == 3 {
+			s.bootstrap = strings.Fields(lines.Text())[3:]
+			return s
 		}
 	}
 	b.Fatal("the swarm did not start")
-	return nil, 0
+	return s
 }
 
 // cost is what this process has used so far.
@@ -109,112 +103,106 @@ func used(b *testing.B) cost {
 	return cost{time.Duration(ru.Utime.Nano() + ru.Stime.Nano()), mem.Mallocs}
 }
 
-// tally walks everything and keeps figures only.
-type tally struct {
-	peers, answered, edges, queries int
-	some                            []peer // a few thousand that answered
+// counting is a sink that keeps figures only.
+type counting struct{ visits, answered, edges int }
+
+func (c *counting) BeginCrawl(context.Context, observation.Crawl) error { return nil }
+func (c *counting) EndCrawl(context.Context, observation.Crawl) error   { return nil }
+func (c *counting) Edges(_ context.Context, batch []observation.Edge) error {
+	for i := range batch {
+		c.edges += len(batch[i].Neighbours)
+	}
+	return nil
+}
+func (c *counting) Visits(_ context.Context, batch []observation.Visit) error {
+	c.visits += len(batch)
+	for i := range batch {
+		if batch[i].Outcome == observation.Answered {
+			c.answered++
+		}
+	}
+	return nil
 }
 
-func count(ctx context.Context, b *testing.B, w *mainline.Walker) (sum tally) {
+// walked is what one crawl of a benchmark found and used.
+type walked struct {
+	counting
+	queries, cpu, allocs float64 // CPU time in microseconds
+	seconds              float64
+	crawl                observation.Crawl
+}
+
+func (w *walked) String() string {
+	return fmt.Sprintf("%d nodes, %d edges, %.0f queries, %.2f CPU-s and %.2f s per million of them, %.3f allocations each; %s %v",
+		w.answered, w.edges, w.queries, w.cpu/w.queries, w.seconds*1e6/w.queries, w.allocs/w.queries, w.crawl.State, w.crawl.Notes)
+}
+
+// walkWhole crawls through the engine into a counting sink.
+func walkWhole(b *testing.B, w crawler.Walker[peer]) *walked {
 	b.Helper()
-	seeds, err := w.Seeds(ctx)
+	sum := &walked{}
+	runtime.GC()
+	before, start := used(b), time.Now()
+	crawl, err := crawler.Run(b.Context(), w, &sum.counting, crawler.Options{Scope: observation.ScopeLocal, Edges: true})
 	if err != nil {
 		b.Fatal(err)
 	}
-	targets, results := make(chan []peer), make(chan []result)
-	done := make(chan error, 1)
-	go func() {
-		done <- w.Walk(ctx, targets, results)
-		close(results)
-	}()
-	known := map[peer]struct{}{}
-	var queue []peer
-	add := func(peers []peer) {
-		for _, p := range peers {
-			if _, ok := known[p]; !ok {
-				known[p] = struct{}{}
-				queue = append(queue, p)
-			}
-		}
-	}
-	add(seeds)
-	for targets != nil || results != nil {
-		out, batch := targets, queue[:min(len(queue), 64)]
-		if len(batch) == 0 {
-			out = nil
-		}
-		if targets != nil && sum.peers == len(known) {
-			close(targets)
-			targets, out = nil, nil
-		}
-		select {
-		case out <- batch:
-			queue = queue[len(batch):]
-		case rs, ok := <-results:
-			if !ok {
-				results = nil
-				continue
-			}
-			for i := range rs {
-				r := &rs[i]
-				sum.peers++
-				sum.queries += int(r.Visit.Queries)
-				sum.edges += len(r.Neighbours)
-				if r.Visit.Outcome == "answered" {
-					sum.answered++
-					if len(sum.some) < 4096 {
-						sum.some = append(sum.some, r.Peer)
-					}
-				}
-				add(r.Neighbours)
-			}
-		}
-	}
-	if err := <-done; err != nil {
-		b.Fatal(err)
-	}
+	after := used(b)
+	sum.crawl, sum.queries, sum.seconds = crawl, float64(crawl.Queries), time.Since(start).Seconds()
+	sum.cpu, sum.allocs = float64((after.cpu-before.cpu).Nanoseconds())/1e3, float64(after.allocs-before.allocs)
 	return sum
 }
 
 // BenchmarkWalk reads every table of 20,000 nodes in another process: CPU
 // seconds of this process per million queries, allocations per query, and how
-// many times more CPU dht.Server.Query takes for a query to the same nodes.
+// many times more CPU the same walk takes with dht.Server.Query: the same
+// engine and sink, the same questions to the same nodes.
 func BenchmarkWalk(b *testing.B) {
-	bootstrap := swarmProcess(b, 20000)
+	network := startSwarm(b, swarmPlan{nodes: 20000})
 	for b.Loop() {
-		cfg := local(bootstrap...)
+		cfg := local(network.bootstrap...)
 		cfg.Slots = 256 // without latency more would only wait in queues
 		w := newWalker(b, cfg)
-		before, start := used(b), time.Now()
-		sum := count(b.Context(), b, w)
-		elapsed, after := time.Since(start), used(b)
-		if sum.answered < 10000 {
-			b.Fatalf("%+v", sum)
-		}
-		perQuery := func(x float64) float64 { return x / float64(sum.queries) }
-		own := perQuery(float64(after.cpu-before.cpu) / 1e3)
-		b.ReportMetric(own, "CPU-s/Mqueries")
-		b.ReportMetric(perQuery(float64(after.allocs-before.allocs)), "allocs/query")
-		b.ReportMetric(float64(sum.queries)/elapsed.Seconds(), "queries/s")
-		b.ReportMetric(float64(sum.queries)/float64(sum.answered), "queries/node")
-		b.ReportMetric(float64(sum.answered), "nodes")
-		b.ReportMetric(float64(sum.edges), "edges")
-		degraded, notes := w.Health()
-		b.Logf("degraded %v: %v", degraded, notes)
+		own := walkWhole(b, w)
 		b.StopTimer()
-		b.ReportMetric(serverQuery(b, sum.some)/own, "times-dht.Server")
+		theirs := walkWhole(b, newServerWalker(b, w))
+		b.Logf("Canopy:     %v", own)
+		b.Logf("dht.Server: %v", theirs)
+		perQuery := own.cpu / own.queries
+		wanted(b, "found", "%nodes", 100*float64(own.answered)/float64(network.alive), ">=", 100)
+		wanted(b, "read", "%edges", 100*float64(own.edges)/float64(network.edges), ">=", 100)
+		wanted(b, "CPU seconds per million queries", "CPU-s/Mqueries", perQuery, "<=", 6)
+		wanted(b, "allocations per query", "allocs/query", own.allocs/own.queries, "<=", 1)
+		wanted(b, "times less CPU per query than dht.Server.Query", "times-dht.Server", theirs.cpu/theirs.queries/perQuery, ">=", 8)
+		b.ReportMetric(own.queries/own.seconds, "queries/s")
+		b.ReportMetric(own.queries/float64(own.answered), "queries/node")
 		b.StartTimer()
 	}
 }
 
+// wanted reports a figure and prints the limit that it is held against.
+func wanted(b *testing.B, what, unit string, measured float64, relation string, limit float64) {
+	b.Helper()
+	met := measured >= limit
+	if relation == "<=" {
+		met = measured <= limit
+	}
+	verdict := "met"
+	if !met {
+		verdict = "MISSED"
+	}
+	b.ReportMetric(measured, unit)
+	b.Logf("wanted %s %g, measured %.4g: %s (%s)", relation, limit, measured, verdict, what)
+}
+
 // BenchmarkSurvey finds who is there among 20,000 nodes.
 func BenchmarkSurvey(b *testing.B) {
-	bootstrap := swarmProcess(b, 20000)
+	network := startSwarm(b, swarmPlan{nodes: 20000})
 	for b.Loop() {
-		cfg := local(bootstrap...)
+		cfg := local(network.bootstrap...)
 		cfg.ReadTables = false
-		sum := count(b.Context(), b, newWalker(b, cfg))
-		b.ReportMetric(float64(sum.queries)/float64(sum.answered), "queries/node")
+		sum := walkWhole(b, newWalker(b, cfg))
+		b.ReportMetric(sum.queries/float64(sum.answered), "queries/node")
 		b.ReportMetric(float64(sum.answered), "nodes")
 	}
 }
@@ -222,8 +210,7 @@ func BenchmarkSurvey(b *testing.B) {
 // BenchmarkLoop is the floor: a query sent and a reply received, with no more
 // around it.
 func BenchmarkLoop(b *testing.B) {
-	bootstrap := swarmProcess(b, 1000)
-	conn, err := net.Dial("udp", bootstrap[0])
+	conn, err := net.Dial("udp", startSwarm(b, swarmPlan{nodes: 1000}).bootstrap[0])
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -240,50 +227,4 @@ func BenchmarkLoop(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(used(b).cpu-before.cpu)/1e3/float64(b.N), "CPU-s/Mqueries")
-}
-
-// serverQuery is the CPU time, in microseconds, of one find_node through
-// anacrolix/dht in a walk that asks each peer for 16 buckets and keeps who is
-// named.
-func serverQuery(b *testing.B, peers []peer) float64 {
-	b.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	s, err := dht.NewServer(&dht.ServerConfig{
-		Conn: conn, NoSecurity: true, SendLimiter: rate.NewLimiter(rate.Inf, 1),
-		StartingNodes: func() ([]dht.Addr, error) { return nil, nil }, Logger: log.Default.FilterLevel(log.Critical),
-		QueryResendDelay: func() time.Duration { return time.Second },
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer s.Close()
-	const workers, buckets = 64, 16
-	peers = peers[:min(len(peers), 2048)]
-	before := used(b)
-	var wg sync.WaitGroup
-	for w := range workers {
-		wg.Go(func() {
-			for i := w; i < len(peers); i += workers {
-				table := map[peer]struct{}{}
-				for bit := range buckets {
-					target := anacrolix.ID(peers[i].ID)
-					target[bit/8] ^= 0x80 >> (bit % 8)
-					input := dht.QueryInput{MsgArgs: anacrolix.MsgArgs{Target: target, InfoHash: target}}
-					r := s.Query(b.Context(), dht.NewAddr(net.UDPAddrFromAddrPort(peers[i].Addr())), "find_node", input)
-					if r.Err != nil {
-						continue
-					}
-					for _, n := range r.Reply.R.Nodes {
-						addr, _ := netip.AddrFromSlice(n.Addr.IP)
-						table[mainline.NewPeer(krpc.ID(n.ID), netip.AddrPortFrom(addr, uint16(n.Addr.Port)))] = struct{}{}
-					}
-				}
-			}
-		})
-	}
-	wg.Wait()
-	return float64(used(b).cpu-before.cpu) / 1e3 / float64(len(peers)*buckets)
 }

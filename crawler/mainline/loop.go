@@ -15,7 +15,7 @@ import (
 const (
 	tick        = 5 * time.Millisecond // longest wait for a packet before timers are looked at
 	maxSends    = 2                    // a query is sent again once; see tries
-	sendBatch   = 256                  // results handed over at once
+	resultBatch = 256                  // results handed over at once
 	holdResults = 4096                 // results kept while the engine is busy
 	lastWord    = time.Second          // how long finished visits wait for the engine after ctx has ended
 	stall       = 10 * tick            // without a look at timers: we were held up, and what arrived meanwhile is read first
@@ -64,8 +64,8 @@ type loop struct {
 	scans    int           // searches by address left in this tick
 	putOff   int           // visits that were put off in this tick
 	message  krpc.Message
-	in       [krpc.MaxPacket]byte
-	out      []byte
+	quoted   [1024]byte // of what came back undelivered
+	outbox   []outgoing // queries that leave together
 }
 
 func newLoop(w *Walker, s *socket, me *self, want krpc.Want, m mode, targets <-chan []Peer, results chan<- []observation.Result[Peer]) *loop {
@@ -74,7 +74,7 @@ func newLoop(w *Walker, s *socket, me *self, want krpc.Want, m mode, targets <-c
 		query:  krpc.Ask{ID: w.id, Version: w.cfg.Version, ReadOnly: true, Want: want},
 		visits: make([]visit, w.cfg.Slots), oldest: none, newest: none,
 		window: min(firstWindow, w.cfg.Slots), rtt: rtt{low: w.cfg.MinTimeout, high: w.cfg.MaxTimeout},
-		crowds: make([]crowd, crowdCells), out: make([]byte, 0, 512),
+		crowds: make([]crowd, crowdCells),
 	}
 	var random [2]byte
 	for i := range l.visits {
@@ -99,9 +99,6 @@ func (l *loop) run(ctx context.Context) error {
 			}
 			l.housekeep(ctx)
 			next = l.now + tick
-			if err := l.sock.SetReadDeadline(l.began.Add(next)); err != nil {
-				return &socketError{l.sock.local.String(), err}
-			}
 		}
 		l.fill()
 		if l.active == 0 && len(l.parked) == 0 {
@@ -229,13 +226,13 @@ func (l *loop) finish(i int32, outcome observation.Outcome, detail string) {
 		outcome, detail = observation.Answered, "" // who keeps silent now, or says no, can't do it
 	}
 	if l.batch == nil {
-		l.batch = make([]observation.Result[Peer], 0, sendBatch)
+		l.batch = make([]observation.Result[Peer], 0, resultBatch)
 	}
 	l.batch = append(l.batch, v.result(outcome, detail, &l.names))
 	l.free.put(i)
 	l.active--
 	l.crowds[cell(v.peer, crowdCells)].inside--
-	if len(l.batch) >= sendBatch {
+	if len(l.batch) >= resultBatch {
 		l.flush(context.Background(), false)
 	}
 }

@@ -81,7 +81,7 @@ func (w *Walker) walk(ctx context.Context, m mode, targets <-chan []Peer, result
 		}
 		l := newLoop(w, s, self, want, m, feeds[s.family], results)
 		wg.Go(func() {
-			defer s.close()
+			defer func() { _ = s.close() }() // nothing is buffered
 			if err := l.run(ctx); err != nil {
 				cancel(err)
 			}

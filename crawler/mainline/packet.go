@@ -15,6 +15,10 @@ import (
 // A transaction ID is four bytes: the slot, then the generation.
 const slotBits = 16
 
+// maxTries is how often one packet is sent again after errors that may be those
+// of others.
+const maxTries = 3
+
 // send asks visit i its next question, or puts it off until it is its turn.
 func (l *loop) send(i int32) {
 	if l.underway >= l.window {
@@ -39,22 +43,51 @@ func (l *loop) ask(i int32) {
 	v.queries++
 	tid := binary.BigEndian.AppendUint16(make([]byte, 0, 4), uint16(i))
 	tid = binary.BigEndian.AppendUint16(tid, v.generation)
+	out := l.room()
 	if v.signs.stage == walking {
-		l.out = l.query.AppendFindNode(l.out[:0], tid, &v.plan.target)
+		out.data = l.query.AppendFindNode(out.data, tid, &v.plan.target)
 	} else {
-		l.out = l.inquire(l.out[:0], tid, v)
+		out.data = l.inquire(out.data, tid, v)
 	}
-	_, err := l.sock.WriteToUDPAddrPort(l.out, v.addr)
-	for range 3 { // on Linux the error may be an earlier packet's, from the error queue
-		if err == nil || !l.drainErrors() {
-			break
-		}
-		_, err = l.sock.WriteToUDPAddrPort(l.out, v.addr)
-	}
+	out.to, out.visit, out.generation = v.addr, i, v.generation
 	l.link(i)
-	if err != nil {
-		l.notSent(i, err)
+}
+
+// room makes room for one more query in the outbox, with the memory of one that
+// has left.
+func (l *loop) room() *outgoing {
+	if len(l.outbox) == ioBatch {
+		l.post()
 	}
+	n := len(l.outbox)
+	if n < cap(l.outbox) {
+		l.outbox = l.outbox[:n+1]
+	} else {
+		l.outbox = append(l.outbox, outgoing{})
+	}
+	l.outbox[n].data = l.outbox[n].data[:0]
+	return &l.outbox[n]
+}
+
+// post sends what is in the outbox.
+func (l *loop) post() {
+	tries := 0
+	for out := l.outbox; len(out) > 0; {
+		n, err := l.sock.send(out)
+		if out = out[n:]; err == nil {
+			tries = 0
+			continue
+		}
+		if tries++; tries <= maxTries && l.drainErrors() { // on Linux the error may be an earlier packet's, from the error queue
+			continue
+		}
+		tries = 0
+		if v := &l.visits[out[0].visit]; v.asked && v.generation == out[0].generation {
+			l.notSent(out[0].visit, err)
+		}
+		out = out[1:]
+	}
+	l.outbox = l.outbox[:0]
 }
 
 // later puts a visit off.
@@ -77,20 +110,24 @@ func (l *loop) notSent(i int32, err error) {
 	}
 }
 
-// receive waits for one packet, until the read deadline at most, and deals
-// with it.
+// receive sends what is to be asked, waits for packets, one tick at most, and
+// deals with them.
 func (l *loop) receive() error {
-	n, from, err := l.sock.ReadFromUDPAddrPort(l.in[:])
+	l.post()
+	n, err := l.sock.receive()
 	switch {
 	case err == nil:
-		l.now = time.Since(l.began)
-		l.counts.received.Add(1)
-		l.packet(l.in[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
-	case timedOut(err):
 	case momentary(err):
 		l.drainErrors()
 	default:
 		return &socketError{l.sock.local.String(), err}
+	}
+	if n > 0 {
+		l.now = time.Since(l.began)
+		l.counts.received.Add(uint64(n))
+	}
+	for i := range n {
+		l.packet(l.sock.packet(i))
 	}
 	return nil
 }
@@ -230,37 +267,37 @@ func (l *loop) neighbours(v *visit, m *krpc.Message) (found [families]summary) {
 	for f := range found {
 		found[f].shared = 8 * krpc.IDLen
 	}
+	var p Peer
 	for i := range m.Nodes.Len() {
-		l.neighbour(v, m.Nodes.At(i), &found)
+		p.set4((*[krpc.Node4Len]byte)(m.Nodes[i*krpc.Node4Len:]))
+		l.neighbour(v, &p, &found[ipv4])
 	}
 	for i := range m.Nodes6.Len() {
-		l.neighbour(v, m.Nodes6.At(i), &found)
+		p.set6((*[krpc.Node6Len]byte)(m.Nodes6[i*krpc.Node6Len:]))
+		l.neighbour(v, &p, &found[p.family()]) // of its address, not of the list: it may be mapped
 	}
 	return found
 }
 
-// neighbour takes in one node. The family of its address counts, not the list
-// it came in.
-func (l *loop) neighbour(v *visit, n krpc.Node, found *[families]summary) {
-	p := NewPeer(n.ID, n.Addr)
-	f := p.family()
-	s := &found[f]
+// neighbour takes in one node.
+func (l *loop) neighbour(v *visit, p *Peer, s *summary) {
 	s.nodes++
-	s.shared = min(s.shared, sharedBits(&v.plan.target, &n.ID))
-	v.ipv6 = v.ipv6 || f == ipv6
-	spot, known := v.heard.find(&p)
+	s.shared = min(s.shared, sharedBits(&v.plan.target, &p.ID))
+	spot, known := v.heard.find(p)
 	if known {
 		return
 	}
-	addr := n.Addr.Addr()
+	at := p.Addr()
+	addr := at.Addr()
+	v.ipv6 = v.ipv6 || addr.Is6()
 	switch {
-	case n.Addr.Port() == 0, addr.IsUnspecified(), addr.IsMulticast():
+	case p.port == 0, addr.IsUnspecified(), addr.IsMulticast():
 		v.refused++
-	case l.mode != modeSeed && !l.cfg.Zone.Contains(&n.ID):
-	case p.is(&v.peer), l.self.is(&n, &l.outside):
-	case !l.cfg.Allow(n.Addr):
+	case l.mode != modeSeed && !l.cfg.Zone.Contains(&p.ID):
+	case p.is(&v.peer), l.self.is(&p.ID, at, &l.outside):
+	case !l.cfg.Allow(at):
 		v.refused++
-	case v.heard.put(spot, &p):
+	case v.heard.put(spot, p):
 		s.fresh++
 	}
 }
@@ -270,12 +307,12 @@ func (l *loop) neighbour(v *visit, n krpc.Node, found *[families]summary) {
 // it quotes the transaction that is under way.
 func (l *loop) drainErrors() (any bool) {
 	for {
-		n, to, cause, ok := l.sock.undelivered(l.in[:])
+		n, to, cause, ok := l.sock.undelivered(l.quoted[:])
 		if !ok {
 			return any
 		}
 		any = true
-		if cause == nil || krpc.Decode(l.in[:n], &l.message) != nil || len(l.message.TID) != 4 {
+		if cause == nil || krpc.Decode(l.quoted[:n], &l.message) != nil || len(l.message.TID) != 4 {
 			continue
 		}
 		tid := l.message.TID

@@ -2,7 +2,6 @@ package mainline
 
 import (
 	"net/netip"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,15 +16,13 @@ type recorder struct {
 	to   netip.AddrPort
 }
 
-func (r *recorder) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
-	r.last, r.to = append(r.last[:0], b...), to
-	return len(b), nil
+func (r *recorder) send(packets []outgoing) (int, error) {
+	last := packets[len(packets)-1]
+	r.last, r.to = append(r.last[:0], last.data...), last.to
+	return len(packets), nil
 }
 
-// noControl is a file descriptor that there isn't.
-type noControl struct{ syscall.RawConn }
-
-func (noControl) Control(func(uintptr)) error { return nil }
+func (r *recorder) backlog() (int, uint64) { return 0, 0 }
 
 // testLoop is a loop that visits one peer, without a network.
 func testLoop(tb testing.TB, m mode) (*loop, *recorder, Peer) {
@@ -35,12 +32,13 @@ func testLoop(tb testing.TB, m mode) (*loop, *recorder, Peer) {
 		tb.Fatal(err)
 	}
 	r := new(recorder)
-	s := &socket{packetConn: r, raw: noControl{}, local: netip.MustParseAddrPort("192.0.2.1:6881")}
+	s := &socket{packetConn: r, local: netip.MustParseAddrPort("192.0.2.1:6881")}
 	l := newLoop(w, s, newSelf(w.id, []*socket{s}), krpc.WantNodes, m, nil, nil)
 	l.began = time.Now()
 	p := NewPeer(idOf(1), netip.MustParseAddrPort("198.51.100.7:6881"))
 	l.pending = []Peer{p}
 	l.fill()
+	l.post()
 	return l, r, p
 }
 
@@ -56,6 +54,7 @@ func TestOurStallIsNobodysSilence(t *testing.T) {
 	a := krpc.Answer{ID: p.ID}
 	for range 2 {
 		l.packet(patched(t, a.Append(nil, []byte("tttt")), r.last), p.Addr())
+		l.post()
 	}
 	if len(l.batch) != 1 || l.batch[0].Visit.Outcome != observation.Answered || l.batch[0].Visit.RTT != 0 {
 		t.Errorf("%+v", l.batch)
@@ -96,6 +95,7 @@ func FuzzReply(f *testing.F) {
 		l, r, p := testLoop(t, m)
 		for rounds := 0; l.active > 0 && rounds < 2*maxQueries; rounds++ {
 			l.packet(patched(t, packet, r.last), p.Addr())
+			l.post()
 			if l.active > 0 && !l.visits[0].asked {
 				t.Fatal("the visit neither asks nor waits nor is over")
 			}

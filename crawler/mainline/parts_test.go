@@ -213,7 +213,8 @@ func TestOwnAddressIsVoted(t *testing.T) {
 	if outside[ipv4] != ours {
 		t.Fatalf("%v", outside)
 	}
-	if !s.is(&krpc.Node{ID: idOf(2), Addr: ours}, &outside) || s.is(&krpc.Node{ID: idOf(2), Addr: victim}, &outside) {
+	other := idOf(2)
+	if !s.is(&other, ours, &outside) || s.is(&other, victim, &outside) {
 		t.Error("the vote does not count")
 	}
 }

@@ -24,6 +24,18 @@ func NewPeer(id krpc.ID, addr netip.AddrPort) Peer {
 	return Peer{ID: id, addr: addr.Addr().As16(), port: addr.Port()}
 }
 
+// set4 reads compact node info (BEP 5).
+func (p *Peer) set4(b *[krpc.Node4Len]byte) {
+	p.ID = krpc.ID(b[:krpc.IDLen])
+	p.addr = [16]byte{10: 0xff, 11: 0xff, 12: b[20], 13: b[21], 14: b[22], 15: b[23]}
+	p.port = binary.BigEndian.Uint16(b[24:])
+}
+
+// set6 reads compact node info of IPv6 (BEP 32).
+func (p *Peer) set6(b *[krpc.Node6Len]byte) {
+	p.ID, p.addr, p.port = krpc.ID(b[:krpc.IDLen]), [16]byte(b[krpc.IDLen:]), binary.BigEndian.Uint16(b[36:])
+}
+
 // Addr returns the endpoint. An IPv4 address comes out as such.
 func (p Peer) Addr() netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16(p.addr).Unmap(), p.port)

@@ -2,7 +2,6 @@ package mainline_test
 
 import (
 	"bytes"
-	"context"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -14,22 +13,6 @@ import (
 	"canopy/crawler"
 	"canopy/crawler/observation"
 )
-
-// counting is a sink that keeps figures only.
-type counting struct{ visits, answered int }
-
-func (c *counting) BeginCrawl(context.Context, observation.Crawl) error { return nil }
-func (c *counting) Edges(context.Context, []observation.Edge) error     { return nil }
-func (c *counting) EndCrawl(context.Context, observation.Crawl) error   { return nil }
-func (c *counting) Visits(_ context.Context, batch []observation.Visit) error {
-	c.visits += len(batch)
-	for i := range batch {
-		if batch[i].Outcome == observation.Answered {
-			c.answered++
-		}
-	}
-	return nil
-}
 
 // residentSizes are the networks that BenchmarkScale surveys: between them the
 // memory that grows with the network is told from what does not.
@@ -67,8 +50,8 @@ func BenchmarkScale(b *testing.B) {
 
 // surveyLarge surveys one network through the engine.
 func surveyLarge(b *testing.B, nodes int) (known, peak float64) {
-	bootstrap, alive := swarmOf(b, swarmPlan{nodes, 0.3, 0.03})
-	cfg := local(bootstrap...)
+	network := startSwarm(b, swarmPlan{nodes, 0.3, 0.03})
+	cfg := local(network.bootstrap...)
 	cfg.ReadTables = false
 	pace := crawler.DefaultPace()
 	pace.PerPrefix, pace.Global = crawler.Rate{}, crawler.Rate{}
@@ -89,11 +72,11 @@ func surveyLarge(b *testing.B, nodes int) (known, peak float64) {
 	}
 	end := used(b)
 	known, peak = float64(crawl.Discovered), float64(resident(b, "VmHWM")-before)
-	found, perNode := float64(sink.answered)/float64(alive), float64(crawl.Queries)/float64(alive)
+	found, perNode := float64(sink.answered)/float64(network.alive), float64(crawl.Queries)/float64(network.alive)
 	b.ReportMetric(100*found, "%found")
 	b.ReportMetric(perNode, "queries/living")
 	b.Logf("%d living, %.0f known: found %.3f %%, %.2f queries each, resident +%.1f MB = %.0f B per known node (heap at most +%.1f MB), %.1f CPU-s per million queries, in %s; %s %v",
-		alive, known, 100*found, perNode, peak/1e6, peak/known, float64(most)/1e6,
+		network.alive, known, 100*found, perNode, peak/1e6, peak/known, float64(most)/1e6,
 		float64((end.cpu-start.cpu).Microseconds())/float64(crawl.Queries), crawl.EndedAt.Sub(crawl.StartedAt).Round(time.Second), crawl.State, crawl.Notes)
 	return known, peak
 }

@@ -73,12 +73,12 @@ func (s *self) outside() (addrs [families]netip.AddrPort) {
 }
 
 // is tells whether a neighbour is ourselves.
-func (s *self) is(n *krpc.Node, outside *[families]netip.AddrPort) bool {
-	if n.ID == s.id || n.Addr == outside[ipv4] || n.Addr == outside[ipv6] {
+func (s *self) is(id *krpc.ID, at netip.AddrPort, outside *[families]netip.AddrPort) bool {
+	if *id == s.id || at == outside[ipv4] || at == outside[ipv6] {
 		return true
 	}
 	for _, a := range s.local {
-		if n.Addr == a {
+		if at == a {
 			return true
 		}
 	}

@@ -5,21 +5,42 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"syscall"
-	"time"
 )
 
 // receiveBuffer is asked of the kernel for each socket, in bytes, so that a
 // burst of replies is not lost while we are busy.
 const receiveBuffer = 8 << 20
 
-// packetConn is what the walk needs of a UDP socket.
+// packetConn is what the walk needs of a UDP socket: packets by the batch,
+// since a system call costs more than what is done with one packet.
 type packetConn interface {
-	ReadFromUDPAddrPort(b []byte) (n int, from netip.AddrPort, err error)
-	WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error)
-	SetReadDeadline(t time.Time) error
-	Close() error
+	// receive waits for packets, for one tick at most, and tells how many came.
+	receive() (int, error)
+	// packet is one of those that came, valid until the next receive.
+	packet(i int) ([]byte, netip.AddrPort)
+	// send sends one packet after the other and tells how many left; if not all
+	// did, the error is that of the next.
+	send(packets []outgoing) (int, error)
+	// backlog returns how many bytes wait to be read, with the kernel's own
+	// overhead, and how many packets it threw away because there was no room.
+	backlog() (queued int, dropped uint64)
+	// undelivered takes one ICMP error off the socket's error queue: the packet
+	// of ours that it is about, as far as it was quoted, where that was sent, and
+	// what went wrong.
+	undelivered(buf []byte) (n int, to netip.AddrPort, cause error, ok bool)
+	close() error
+}
+
+// ioBatch is how many packets one system call takes or sends at most.
+const ioBatch = 32
+
+// outgoing is a packet that is about to be sent, and for which query.
+type outgoing struct {
+	data       []byte
+	to         netip.AddrPort
+	visit      int32
+	generation uint16
 }
 
 // socket is one local address that asks.
@@ -27,7 +48,6 @@ type socket struct {
 	packetConn
 	family family
 	local  netip.AddrPort
-	raw    syscall.RawConn
 }
 
 // socketError means that a socket can't be used, which is our trouble.
@@ -38,8 +58,6 @@ type socketError struct {
 
 func (e *socketError) Error() string { return fmt.Sprintf("use UDP socket %s: %v", e.local, e.err) }
 func (e *socketError) Unwrap() error { return e.err }
-
-func (s *socket) close() { _ = s.Close() } // nothing is buffered
 
 // openSockets binds what cfg asks for, or else any address of each family that
 // this machine has.
@@ -68,7 +86,7 @@ func openSockets(cfg Config) ([]*socket, error) {
 	}
 	if failed != nil && (!optional || len(sockets) == 0) {
 		for _, s := range sockets {
-			s.close()
+			_ = s.close() // nothing is buffered
 		}
 		return nil, failed
 	}
@@ -84,22 +102,17 @@ func openSocket(local netip.AddrPort) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
 	bound, err := netip.ParseAddrPort(conn.LocalAddr().String())
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	s := &socket{packetConn: conn, family: familyOf(local.Addr()), local: bound, raw: raw}
-	s.tune()
-	s.packetConn = batched(conn, raw)
-	return s, nil
+	f := familyOf(local.Addr())
+	packets, err := openPackets(conn, f)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return &socket{packets, f, bound}, nil
 }
-
-// timedOut tells a read deadline from a broken socket.
-func timedOut(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 
 // momentary tells errors that say something of one packet or one moment, not
 // of the socket: a pending ICMP error, full buffers, a signal.

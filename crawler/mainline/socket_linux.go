@@ -11,54 +11,44 @@ import (
 
 // tune asks for a large receive buffer and for ICMP errors. What the kernel
 // refuses costs speed or detail only.
-func (s *socket) tune() {
-	_ = s.raw.Control(func(fd uintptr) {
-		if unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
-			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
-		}
-		if s.family == ipv4 {
-			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_RECVERR, 1)
-		} else {
-			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1)
-		}
-	})
+func tune(fd int, f family) {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+	}
+	if f == ipv6 {
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVERR, 1)
+		return
+	}
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVERR, 1)
+	// Queries are far too small to be fragmented: told so, the kernel need not
+	// draw an ID for each from a table that is shared by all.
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)
 }
 
-// backlog returns how many bytes wait to be read, with the kernel's own
-// overhead, and how many packets it threw away because there was no room.
-func (s *socket) backlog() (queued int, dropped uint64) {
-	_ = s.raw.Control(func(fd uintptr) {
-		var info [unix.SK_MEMINFO_DROPS + 1]uint32
-		size := uint32(unsafe.Sizeof(info))
-		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_MEMINFO,
-			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
-		if errno == 0 && size == uint32(unsafe.Sizeof(info)) {
-			queued, dropped = int(info[unix.SK_MEMINFO_RMEM_ALLOC]), uint64(info[unix.SK_MEMINFO_DROPS])
-		}
-	})
+func (b *batch) backlog() (queued int, dropped uint64) {
+	var info [unix.SK_MEMINFO_DROPS + 1]uint32
+	size := uint32(unsafe.Sizeof(info))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(b.fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
+		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno == 0 && size == uint32(unsafe.Sizeof(info)) {
+		queued, dropped = int(info[unix.SK_MEMINFO_RMEM_ALLOC]), uint64(info[unix.SK_MEMINFO_DROPS])
+	}
 	return queued, dropped
 }
 
-// undelivered takes one ICMP error off the socket's error queue: the packet of
-// ours that it is about, as far as it was quoted, where that was sent, and what
-// went wrong.
-func (s *socket) undelivered(buf []byte) (n int, to netip.AddrPort, cause error, ok bool) {
-	_ = s.raw.Control(func(fd uintptr) {
-		var control [512]byte
-		size, ctl, _, from, err := unix.Recvmsg(int(fd), buf, control[:], unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
-		if err != nil {
-			return
-		}
-		n, ok = size, true
-		switch a := from.(type) {
-		case *unix.SockaddrInet4:
-			to = netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
-		case *unix.SockaddrInet6:
-			to = netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port))
-		}
-		cause = icmpError(control[:ctl])
-	})
-	return n, to, cause, ok
+func (b *batch) undelivered(buf []byte) (n int, to netip.AddrPort, cause error, ok bool) {
+	var control [512]byte
+	n, ctl, _, from, err := unix.Recvmsg(b.fd, buf, control[:], unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
+	if err != nil {
+		return 0, to, nil, false
+	}
+	switch a := from.(type) {
+	case *unix.SockaddrInet4:
+		to = netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
+	case *unix.SockaddrInet6:
+		to = netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port))
+	}
+	return n, to, icmpError(control[:ctl]), true
 }
 
 // icmpError reads the errno of struct sock_extended_err (ip(7)); nil unless
