@@ -86,10 +86,10 @@ func BenchmarkVisits(b *testing.B) {
 
 // processorTime is what this process has had of the processors so far, which a
 // busy machine does not stretch as it does the clock.
-func processorTime(b *testing.B) time.Duration {
+func processorTime(tb testing.TB) time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
