@@ -93,10 +93,13 @@ func TestSoakOutage(t *testing.T) {
 	ctx := context.Background()
 	dir, addr := t.TempDir(), freeAddress(t)
 	server := startServer(t, dir, addr)
-	t.Cleanup(func() { server.stop() }) // after the store's own
-	s := migrated(t, "http://"+addr+"/canopy", Options{Spool: t.TempDir(), SettleWithin: 20 * time.Minute})
+	defer func() { server.stop() }()
+	s, err := Open(ctx, "http://"+addr+"/canopy", Options{Spool: t.TempDir(), SettleWithin: 20 * time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
 	c := newCrawl("mainline")
-	if err := s.BeginCrawl(ctx, c); err != nil {
+	if err := errors.Join(s.Migrate(ctx), s.BeginCrawl(ctx, c)); err != nil {
 		t.Fatal(err)
 	}
 	visits := madeUpVisits(c, 200_000)
@@ -127,6 +130,9 @@ func TestSoakOutage(t *testing.T) {
 	}
 	wantRows(t, s, "SELECT count(), uniqExact(number) FROM visits", fmt.Sprint(sent, sent))
 	wantRows(t, s, "SELECT state FROM crawls", "complete")
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
 	ours, theirs := peakMiB(t, os.Getpid()), peakMiB(t, server.cmd.Process.Pid)
 	t.Logf("%d visits in %s without a server (%.0f/s, %s of processor): %d MiB spooled, taken in %s, none lost, none doubled",
 		sent, took.Round(time.Second), float64(sent)/took.Seconds(), (processorTime(t) - processor).Round(time.Second), spooled>>20, time.Since(began).Round(time.Second))
