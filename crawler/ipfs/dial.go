@@ -27,7 +27,7 @@ type link struct {
 // race dials candidates in order, each when those before it failed or kept us
 // waiting, until the first connection stands. Each host that is dialled was
 // booked with the pacer before, once per visit. The visit's own descriptor
-// serves one attempt over TCP; another beside it needs one more, and without
+// serves one attempt over TCP or WebSocket; another beside it needs one more, and without
 // one waits for its turn.
 type race struct {
 	d      *dialer
@@ -114,7 +114,7 @@ func (r *race) run(ctx context.Context) *link {
 func (r *race) ended(i int) {
 	r.running[i](nil)
 	delete(r.running, i)
-	if r.list[i].transport == TCP {
+	if r.list[i].transport != QUIC {
 		if r.sockets--; r.sockets > 0 {
 			leave(r.d.load.sockets)
 		}
@@ -152,7 +152,7 @@ func (r *race) start(ctx context.Context) {
 		r.timer.Reset(wait)
 		return
 	}
-	if c.transport == TCP {
+	if c.transport != QUIC {
 		if r.sockets > 0 && !r.d.load.trySocket() {
 			r.timer.Reset(stagger)
 			return

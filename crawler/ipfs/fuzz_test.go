@@ -62,6 +62,7 @@ func FuzzReadCard(f *testing.F) {
 func FuzzClassify(f *testing.F) {
 	for _, s := range []string{
 		"/ip4/127.0.0.1/tcp/4001", "/ip6/::1/udp/1/quic-v1", "/dns4/a.example/tcp/1", "/dnsaddr/a.example",
+		"/ip4/1.2.3.4/tcp/1/tls/sni/a.example/ws", "/dns4/a.example/tcp/443/wss", "/dns/a/tcp/1/ws", "/ip4/1.2.3.4/udp/1/quic-v1/webtransport",
 		"/ip6zone/x/ip6/fe80::1/tcp/1", "/unix/a", "/p2p-circuit", "/ip4/1.2.3.4/tcp/1/p2p/" + keyOf(1).String() + "/p2p-circuit",
 	} {
 		f.Add(ma(f, s).Bytes())
@@ -78,6 +79,9 @@ func FuzzClassify(f *testing.F) {
 		}
 		if k == relayed {
 			_ = relayOf(m)
+		}
+		if c.name != "" && k != unsupported && !hostName.MatchString(c.name) {
+			t.Fatalf("%s gave the name %q", m, c.name)
 		}
 		w := &Walker{cfg: Config{Allow: func(netip.Addr) bool { return true }}.withDefaults()}
 		w.add(&route{}, p, m)

@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -42,11 +43,16 @@ const DefaultProtocol = "/ipfs/kad/1.0.0"
 type Transport string
 
 // The transports that the walker dials, in its order of preference: TCP costs
-// both sides less than QUIC.
+// both sides less than QUIC, and whoever speaks WebSocket mostly speaks one of
+// these too.
 const (
 	TCP  Transport = "tcp"
 	QUIC Transport = "quic-v1"
+	WS   Transport = "ws"
+	WSS  Transport = "wss" // WebSocket over TLS
 )
+
+var preference = []Transport{TCP, QUIC, WS, WSS}
 
 // Pacer keeps the walker from contacting one address too often.
 type Pacer interface {
@@ -69,7 +75,7 @@ type Config struct {
 	Visits         int           // most visits under way at once, default 1000; fewer when descriptors are short
 	DialTimeout    time.Duration // for each address, handshake included, both visits of a silent peer together; default 6 s
 	RequestTimeout time.Duration // for identify and for each FIND_NODE reply; default 10 s
-	Transports     []Transport   // default TCP and QUIC
+	Transports     []Transport   // default all four
 	Resolver       madns.BasicResolver
 	Logger         *slog.Logger // default: discard
 }
@@ -106,7 +112,7 @@ func (c Config) withDefaults() Config {
 	c.DialTimeout = cmp.Or(c.DialTimeout, 6*time.Second)
 	c.RequestTimeout = cmp.Or(c.RequestTimeout, 10*time.Second)
 	if len(c.Transports) == 0 {
-		c.Transports = []Transport{TCP, QUIC}
+		c.Transports = preference
 	}
 	if c.Resolver == nil {
 		c.Resolver = net.DefaultResolver
@@ -176,8 +182,8 @@ func (c Config) check() error {
 		return errors.New("check limits: K, Visits and the time-outs must be positive")
 	}
 	for _, t := range c.Transports {
-		if t != TCP && t != QUIC {
-			return fmt.Errorf("check transport %q: want %s or %s", t, TCP, QUIC)
+		if !slices.Contains(preference, t) {
+			return fmt.Errorf("check transport %q: want one of %q", t, preference)
 		}
 	}
 	return nil

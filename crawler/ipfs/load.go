@@ -38,13 +38,14 @@ type load struct {
 	doubtful map[Peer]bool // silent while we were behind
 	noRoute6 map[Peer]bool // peers to whose IPv6 addresses there was no route
 	route6   bool          // somebody answered over IPv6
+	passed   map[Peer]bool // peers with addresses of other transports only
 	starved  int           // dials that our own limits prevented
 	sockets  chan struct{} // one for each descriptor in use
 }
 
 func newLoad(visits int) *load {
 	return &load{
-		limit: min(firstActive, visits), most: min(visits, 512), doubtful: make(map[Peer]bool), noRoute6: make(map[Peer]bool),
+		limit: min(firstActive, visits), most: min(visits, 512), doubtful: make(map[Peer]bool), noRoute6: make(map[Peer]bool), passed: make(map[Peer]bool),
 		sockets: make(chan struct{}, spareDescriptors()),
 	}
 }
@@ -108,6 +109,9 @@ func (l *load) ended(p Peer, o observation.Outcome, addr netip.AddrPort) {
 	defer l.mu.Unlock()
 	delete(l.doubtful, p)
 	delete(l.noRoute6, p)
+	if o != observation.NoAddress {
+		delete(l.passed, p)
+	}
 	switch {
 	case o == observation.Timeout && l.factor() >= maxStretch:
 		l.doubtful[p] = true
@@ -116,6 +120,14 @@ func (l *load) ended(p Peer, o observation.Outcome, addr netip.AddrPort) {
 	case o == observation.Answered && addr.Addr().Is6():
 		l.route6 = true
 	}
+}
+
+// passedOver notes a peer none of whose addresses is of a transport that is
+// dialled.
+func (l *load) passedOver(p Peer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.passed[p] = true
 }
 
 // starve notes a dial that our own limits prevented.
@@ -138,6 +150,9 @@ func (l *load) health() (degraded bool, notes []string) {
 	}
 	if n := len(l.noRoute6); n > 0 && !l.route6 {
 		notes = append(notes, fmt.Sprintf("%d peers are known by IPv6 addresses only, and this machine has no IPv6 route", n))
+	}
+	if n := len(l.passed); n > 0 {
+		notes = append(notes, fmt.Sprintf("%d peers have only addresses that are not dialled (WebTransport, WebRTC)", n))
 	}
 	return degraded, notes
 }

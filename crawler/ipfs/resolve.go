@@ -56,50 +56,70 @@ func (r *resolver) resolve(ctx context.Context, p Peer, names []multiaddr.Multia
 // route is what a visit has to go by.
 type route struct {
 	candidates []candidate
-	relays     []Peer // sorted
-	refused    int    // addresses that Allow turned down
-	optedOut   bool   // Refuse turned down the peer itself
-	others     int    // addresses of transports that are not dialled
-	dns        error  // why names were not resolved
+	relays     []Peer   // sorted
+	refused    int      // addresses that Allow turned down
+	optedOut   bool     // Refuse turned down the peer itself
+	others     []string // what the addresses are that are not dialled, sorted
+	dns        error    // why names were not resolved
 }
 
 // plan sorts out what is known of p, resolves names, and lets Allow decide
-// last, on the addresses that would be dialled.
+// last, on the addresses that would be dialled. Names of WebSocket servers are
+// resolved only where there is nothing else: Kubo makes up one for itself that
+// says no more than its other addresses.
 func (w *Walker) plan(ctx context.Context, p Peer, known []multiaddr.Multiaddr) route {
 	r := route{optedOut: w.cfg.Refuse(p.String())}
 	if r.optedOut {
 		return r
 	}
-	var names []multiaddr.Multiaddr
+	var names, late []multiaddr.Multiaddr
 	for _, m := range known {
-		if w.add(&r, p, m) == named {
-			names = append(names, m)
+		switch c, k := w.add(&r, p, m); {
+		case k != named:
+		case c.transport == WS || c.transport == WSS:
+			late = append(late, c.ma)
+		default:
+			names = append(names, c.ma)
 		}
 	}
-	if len(names) > 0 {
-		var found []multiaddr.Multiaddr
-		found, r.dns = w.resolver.resolve(ctx, p, names)
-		for _, m := range found {
-			w.add(&r, p, m)
-		}
+	w.addNamed(ctx, &r, p, names)
+	if len(r.candidates) == 0 {
+		w.addNamed(ctx, &r, p, late)
 	}
 	r.candidates = rank(r.candidates)
 	slices.Sort(r.relays)
 	r.relays = slices.Compact(r.relays)
+	slices.Sort(r.others)
+	r.others = slices.Compact(r.others)
 	return r
 }
 
-func (w *Walker) add(r *route, p Peer, m multiaddr.Multiaddr) kind {
+// addNamed adds what the names resolve to.
+func (w *Walker) addNamed(ctx context.Context, r *route, p Peer, names []multiaddr.Multiaddr) {
+	if len(names) == 0 {
+		return
+	}
+	found, err := w.resolver.resolve(ctx, p, names)
+	r.dns = err
+	for _, m := range found {
+		w.add(r, p, m)
+	}
+}
+
+func (w *Walker) add(r *route, p Peer, m multiaddr.Multiaddr) (candidate, kind) {
 	c, k := classify(m, p)
+	if c.transport != "" && !slices.Contains(w.cfg.Transports, c.transport) {
+		k = unsupported
+	}
 	switch {
 	case k == relayed:
 		r.relays = append(r.relays, relayOf(m))
 	case k == direct && !w.cfg.Allow(c.addr.Addr()):
 		r.refused++
-	case k == direct && slices.Contains(w.cfg.Transports, c.transport):
+	case k == direct:
 		r.candidates = append(r.candidates, c)
-	case k != named:
-		r.others++
+	case k == unsupported:
+		r.others = append(r.others, notDialled(m, p))
 	}
-	return k
+	return c, k
 }

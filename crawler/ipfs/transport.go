@@ -34,8 +34,8 @@ type dialer struct {
 	udp  *quicreuse.ConnManager
 }
 
-// newDialer sets up TCP with noise, or TLS where a peer has no noise, under
-// yamux, and QUIC. No resource manager counts for us: the walk has its own
+// newDialer sets up TCP, and WebSocket above it, with noise, or TLS where a peer
+// has no noise, under yamux, and QUIC. No resource manager counts for us: the walk has its own
 // bounds.
 func newDialer(key crypto.PrivKey, cfg Config, l *load) (*dialer, error) {
 	limits := &network.NullResourceManager{}
@@ -94,7 +94,14 @@ func (d *dialer) open(ctx context.Context, p Peer, c candidate, opened func()) (
 		return nil, err
 	}
 	opened()
-	conn, err := manet.WrapNetConn(raw)
+	stream := raw
+	if c.transport != TCP {
+		if stream, err = openWebSocket(ctx, raw, c); err != nil {
+			_ = raw.Close()
+			return nil, &handshakeError{err}
+		}
+	}
+	conn, err := manet.WrapNetConn(stream)
 	if err != nil {
 		_ = raw.Close()
 		return nil, err

@@ -22,15 +22,16 @@ const (
 
 // visit is one visit under way.
 type visit struct {
-	s      *walk
-	peer   Peer
-	again  bool   // the peer was visited before
-	place  *place // nil for visits that nobody counts
-	known  []multiaddr.Multiaddr
-	dialed []candidate
-	failed []attempt
-	booked bookings
-	result observation.Result[Peer]
+	s          *walk
+	peer       Peer
+	again      bool   // the peer was visited before
+	place      *place // nil for visits that nobody counts
+	known      []multiaddr.Multiaddr
+	unreadable int // addresses that are known, and of no kind that we know
+	dialed     []candidate
+	failed     []attempt
+	booked     bookings
+	result     observation.Result[Peer]
 }
 
 // run talks to the peer once. When ctx ends before it does, there is nothing
@@ -86,10 +87,14 @@ func (v *visit) fresh(list []candidate) []candidate {
 
 // learn takes over what the book knows of the peer by now.
 func (v *visit) learn() {
+	v.unreadable = 0
 	for _, raw := range v.s.w.book.take(v.peer) {
-		if m, err := multiaddr.NewMultiaddrBytes([]byte(raw)); err == nil {
-			v.add(m)
+		m, err := multiaddr.NewMultiaddrBytes([]byte(raw))
+		if err != nil {
+			v.unreadable++
+			continue
 		}
+		v.add(m)
 	}
 }
 
@@ -120,8 +125,11 @@ func (v *visit) unreachable(r route) {
 		visit.Detail = observation.Text(r.dns.Error())
 	case r.refused > 0:
 		visit.Detail = fmt.Sprintf("%d addresses outside the space that may be contacted", r.refused)
-	case r.others > 0:
-		visit.Detail = fmt.Sprintf("%d addresses of transports that are not dialled", r.others)
+	case len(r.others) > 0:
+		visit.Detail = observation.Text("only addresses that are not dialled: " + strings.Join(r.others, ", "))
+		v.s.w.load.passedOver(v.peer)
+	case v.unreadable > 0:
+		visit.Detail = fmt.Sprintf("only addresses that cannot be read: %d", v.unreadable)
 	}
 }
 
