@@ -25,6 +25,7 @@ type Options struct {
 	Attributions []string        // lines that the data sets ask for, with their dates
 	Warnings     []string        // what a reader must know of the data sets
 	Rules        *operator.Rules // default the built-in ones
+	Published    bool            // the record is a dataset: it carries what was judged before identities became pseudonyms
 }
 
 func (o Options) withDefaults() Options {
@@ -60,6 +61,7 @@ func Build(ctx context.Context, q analysis.Querier, opt Options) (*Report, error
 		n := newNetwork(group)
 		n.slug = r.slug(n)
 		n.window = analysis.Window{From: opt.From, To: opt.To}
+		n.published = opt.Published
 		if err := n.read(ctx, q, opt.Rules); err != nil {
 			return nil, fmt.Errorf("build report on %s: %w", legible(n.Name), err)
 		}
@@ -224,7 +226,7 @@ func (n *Network) read(ctx context.Context, q analysis.Querier, rules *operator.
 
 // readPeers reads and judges the peers that answered.
 func (n *Network) readPeers(ctx context.Context, q analysis.Querier, rules *operator.Rules) error {
-	census, err := operator.Record(ctx, q, rules, n.Name, n.Used)
+	census, err := n.census(ctx, q, rules)
 	if err != nil {
 		return err
 	}
@@ -245,7 +247,7 @@ func (n *Network) readPeers(ctx context.Context, q analysis.Querier, rules *oper
 	if err := n.readCounting(ctx, q, all); err != nil {
 		return err
 	}
-	announced, err := reachability.Agents(ctx, q, n.Name, n.Used, census.Totals)
+	announced, err := n.announced(ctx, q, census.Totals)
 	if err != nil {
 		return err
 	}

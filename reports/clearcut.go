@@ -33,6 +33,9 @@ const (
 
 // readClearcut simulates the largest leaving.
 func (n *Network) readClearcut(ctx context.Context, q analysis.Querier, rules *operator.Rules) error {
+	if n.published {
+		return n.publishedClearcut(ctx, q)
+	}
 	n.Clearcut = &Clearcut{}
 	crawl, err := clearcut.Latest(ctx, q, n.Name, n.Used)
 	if errors.Is(err, clearcut.ErrNoTables) {

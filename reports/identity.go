@@ -15,7 +15,11 @@ import (
 // a reader of the record without them. A crawl that found nobody else is left
 // out of the shares.
 func (n *Network) setAside(ctx context.Context, q analysis.Querier) (analysis.Querier, error) {
-	r, err := identity.DefaultLimits().SetAside(ctx, q, n.Name, n.Used)
+	find := identity.DefaultLimits().SetAside
+	if n.published {
+		find = identity.DefaultLimits().Published
+	}
+	r, err := find(ctx, q, n.Name, n.Used)
 	if err != nil {
 		return nil, err
 	}

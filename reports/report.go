@@ -34,12 +34,14 @@ type Report struct {
 
 // Network is what the period shows of one network within one scope.
 type Network struct {
-	Name     string `json:"name"`  // in the record
-	Title    string `json:"title"` // for people
-	window   analysis.Window
-	slug     string // in file names and links, unique in the report
-	Identity string `json:"identity,omitempty"` // what makes one peer
-	Scope    string `json:"scope"`              // global, or local for a synthetic network
+	Name   string `json:"name"`  // in the record
+	Title  string `json:"title"` // for people
+	window analysis.Window
+	slug   string // in file names and links, unique in the report
+
+	published bool   // read from a dataset
+	Identity  string `json:"identity,omitempty"` // what makes one peer
+	Scope     string `json:"scope"`              // global, or local for a synthetic network
 
 	Crawls []reachability.Crawl `json:"crawls"`           // all that have ended
 	Used   []string             `json:"used"`             // IDs of those that the shares are made of

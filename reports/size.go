@@ -23,6 +23,14 @@ const noZone = "No crawl of this period kept to a zone of the key space, so the 
 
 // readSize estimates how large the network is.
 func (n *Network) readSize(ctx context.Context, q analysis.Querier) error {
+	if n.published {
+		result, err := size.Published(ctx, q, n.Name, n.Scope)
+		if err != nil {
+			return err
+		}
+		n.takeSize(result)
+		return nil
+	}
 	var crawls []size.Crawl
 	for _, c := range n.Crawls {
 		if c.Zone != "" && c.Exhausted() {
@@ -33,11 +41,15 @@ func (n *Network) readSize(ctx context.Context, q analysis.Querier) error {
 	if err != nil {
 		return err
 	}
-	n.Size = &Size{Result: result}
-	if result == nil {
+	n.takeSize(result)
+	return nil
+}
+
+// takeSize takes an estimate, nil if there is none.
+func (n *Network) takeSize(result *size.Result) {
+	if n.Size = (&Size{Result: result}); result == nil {
 		n.Size.Absent = noZone
 	}
-	return nil
 }
 
 // snapshots are the IDs of the crawls of a whole network.

@@ -23,11 +23,12 @@ type Crawl struct {
 	Zone      string    `json:"zone,omitempty"`
 	State     string    `json:"state"`
 	StartedAt time.Time `json:"started_at"`
-	Network   Network   `json:"network"` // as the crawl's settings describe it
-	Rules     string    `json:"rules"`   // version of the rules that judged who runs a peer
-	Tables    int       `json:"tables"`  // that were read
-	Partial   int       `json:"partial"` // of these, not whole
-	Skipped   int       `json:"skipped"` // visits whose peer ID gives no key
+	Network   Network   `json:"network"`   // as the crawl's settings describe it
+	Rules     string    `json:"rules"`     // version of the rules that judged who runs a peer
+	Tables    int       `json:"tables"`    // that were read
+	Partial   int       `json:"partial"`   // of these, not whole
+	Skipped   int       `json:"skipped"`   // visits whose peer ID gives no key
+	Entered   int       `json:"bootstrap"` // entry points that its settings name
 	bootstrap []string
 }
 
@@ -55,7 +56,7 @@ func (c Crawl) Warnings() []string {
 	if c.Skipped > 0 {
 		list = append(list, plural(c.Skipped, "peer")+" left out: the ID gives no key.")
 	}
-	if len(c.bootstrap) == 0 {
+	if c.Entered == 0 {
 		list = append(list, "The crawl's settings name no entry points: it entered by those that clients ship with.")
 	}
 	return list
@@ -138,7 +139,7 @@ func (c *Crawl) describe(settings string) {
 	}
 	_ = json.Unmarshal([]byte(settings), &s)
 	s.Network.Name = c.Network.Name
-	c.Network, c.bootstrap = s.Network, s.Walker.Bootstrap
+	c.Network, c.bootstrap, c.Entered = s.Network, s.Walker.Bootstrap, len(s.Walker.Bootstrap)
 	c.Network.Title = cmp.Or(c.Network.Title, c.Network.Name)
 }
 

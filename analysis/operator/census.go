@@ -50,7 +50,7 @@ func Record(ctx context.Context, q analysis.Querier, r *Rules, network string, c
 	if len(crawls) == 0 {
 		return c, nil
 	}
-	query, args := r.traitsQuery(network, crawls)
+	query, args := r.traitsQuery(network, crawls, false)
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read traits of peers: %w", err)
@@ -58,7 +58,7 @@ func Record(ctx context.Context, q analysis.Querier, r *Rules, network string, c
 	defer func() { _ = rows.Close() }()
 	groups := map[string]*Group{}
 	for rows.Next() {
-		t, g, err := r.scan(rows, c.Totals)
+		t, g, err := r.scan(rows, c.Totals, nil)
 		if err != nil {
 			return nil, fmt.Errorf("read traits of peers: %w", err)
 		}
@@ -131,10 +131,11 @@ func merge(groups map[string]*Group, g Group) {
 // A judgement depends on agent, siblings, ID, block and protocol only through
 // the conditions of the rules: peers that meet the same ones are one row, and
 // any of them stands for all. Peers are grouped by a hash of 128 bits, which
-// halves the work. %s is one test of the agent for each list of patterns.
+// halves the work. The first three %s are empty, or name the members of each
+// row; the last is one test of the agent for each list of patterns.
 const traitsSQL = `
 SELECT (any((agent, siblings, neighbourhood, here, anywhere, together)) AS one).1, one.2, one.3, one.4, one.5, one.6, asn, organisation, country, hosting, known_id, known_block, known_protocol,
-       sum(peers), sumForEach(counts), sum(peers * a), sum(peers * a * a), any(totals)
+       sum(peers), sumForEach(counts), sum(peers * a), sum(peers * a * a), any(totals)%s
 FROM (
     SELECT *,
            arrayMax(sumForEach(counts) OVER (PARTITION BY net, agent)) AS siblings,
@@ -147,14 +148,14 @@ FROM (
     FROM (
         SELECT up, last.1 AS agent, last.2 AS asn, last.3 AS organisation, last.4 AS country, last.5 AS hosting, last.6 AS net,
                last.7 AS known_id, last.8 AS known_block, last.9 AS known_protocol,
-               count() AS peers, arrayMap(t -> has(up, t) * peers, range(1, toUInt64(@count) + 1)) AS counts
+               count() AS peers, arrayMap(t -> has(up, t) * peers, range(1, toUInt64(@count) + 1)) AS counts%s
         FROM (
             SELECT arraySort(groupUniqArray(indexOf(@crawls, toString(crawl_id)))) AS up,
                    argMax((agent, asn, organisation, country, hosting,
                            IPv6CIDRToRange(address, if(address BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), 120, 56)).1,
                            if(has(@ids, peer_id), peer_id, ''),
                            arrayFirstIndex((a, b) -> address BETWEEN toIPv6(a) AND toIPv6(b), @from, @to),
-                           arrayFirst(p -> match(p, @protocols), protocols)), visited_at) AS last
+                           arrayFirst(p -> match(p, @protocols), protocols)), visited_at) AS last%s
             FROM visits
             WHERE network = @network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls)))
             GROUP BY sipHash128(peer_id)
@@ -170,7 +171,7 @@ GROUP BY asn, organisation, country, hosting, known_id, known_block, known_proto
 // traitsQuery fills traitsSQL with what the rules and the registry ask of a
 // peer. Each list begins with a value that no peer has or that all have,
 // because an empty list has no type.
-func (r *Rules) traitsQuery(network string, crawls []string) (string, []any) {
+func (r *Rules) traitsQuery(network string, crawls []string, members bool) (string, []any) {
 	ids, protocols, from, to := []string{""}, []string{}, []string{"::"}, []string{"::"}
 	steps, shares, together := []int{0}, []float64{0}, []int{0}
 	agentSteps, agentShares := []int{0}, []float64{0}
@@ -202,7 +203,11 @@ func (r *Rules) traitsQuery(network string, crawls []string) (string, []any) {
 			args = append(args, sql.Named(fmt.Sprintf("agents_%d_", i), regex(patterns)))
 		}
 	}
-	return fmt.Sprintf(traitsSQL, strings.Join(tests, ", ")), args
+	var more [3]string
+	if members {
+		more = [3]string{", groupArrayArray(members)", ", groupArray(unit) AS members", ", any(sipHash64(peer_id)) AS unit"}
+	}
+	return fmt.Sprintf(traitsSQL, more[0], more[1], more[2], strings.Join(tests, ", ")), args
 }
 
 // regex is the RE2 expression that fits what any of the patterns fits; without
@@ -226,15 +231,19 @@ func (r *Rules) blocks() (out []netip.Prefix) {
 // mapped writes an address as the record keeps it.
 func mapped(a netip.Addr) string { return netip.AddrFrom16(a.As16()).String() }
 
-// scan reads a row of traitsSQL; each repeats the totals.
-func (r *Rules) scan(rows *sql.Rows, totals []int) (t Traits, g Group, err error) {
+// scan reads a row of traitsSQL; each repeats the totals. members is nil unless
+// the query names them.
+func (r *Rules) scan(rows *sql.Rows, totals []int, members *[]uint64) (t Traits, g Group, err error) {
 	var siblings, neighbourhood, here, anywhere, together, peers uint64
 	var block uint32
 	var protocol string
 	var counts, all []uint64
-	err = rows.Scan(&t.Agent, &siblings, &neighbourhood, &here, &anywhere, &together, &t.ASN, &t.Organisation, &t.Country, &t.Hosting, &t.PeerID,
-		&block, &protocol, &peers, &counts, &g.Weight, &g.Squares, &all)
-	if err != nil {
+	dest := []any{&t.Agent, &siblings, &neighbourhood, &here, &anywhere, &together, &t.ASN, &t.Organisation, &t.Country, &t.Hosting, &t.PeerID,
+		&block, &protocol, &peers, &counts, &g.Weight, &g.Squares, &all}
+	if members != nil {
+		dest = append(dest, members)
+	}
+	if err := rows.Scan(dest...); err != nil {
 		return t, g, err
 	}
 	t.Siblings, t.Neighbourhood, t.Together = int(siblings), int(neighbourhood), int(together)

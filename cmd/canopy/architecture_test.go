@@ -19,6 +19,7 @@ var arrows = map[string][]string{
 	"crawler/ipfs":             {"crawler/observation"},
 	"crawler/ipfs/plant":       {"crawler/observation"},
 	"crawler/monitor":          {"crawler/observation"},
+	"crawler/nebula":           {"crawler/observation"},
 	"crawler/schedule":         {},
 	"crawler/address":          {"crawler/observation"},
 	"crawler/address/refresh":  {"crawler/observation", "crawler/address"},
@@ -39,7 +40,9 @@ var arrows = map[string][]string{
 	"analysis/identity":        {"analysis", "analysis/operator"},
 	"analysis/survival":        {"analysis", "analysis/operator"},
 	"analysis/truth":           {"analysis"},
+	"analysis/comparison":      {"analysis"},
 	"reports":                  {"analysis", "analysis/*", "reports/figure", "reports/page"},
+	"reports/dataset":          {"analysis", "analysis/*"},
 	"reports/figure":           {"analysis"},
 	"reports/page":             {"analysis", "reports/figure"},
 	"cmd/canopy":               {"*"},
@@ -55,6 +58,7 @@ var onlyIn = map[string][]string{
 	"github.com/ebitengine/purego": {"crawler/store/chdb"},
 	"github.com/spf13/cobra":       {"cmd/canopy"},
 	"github.com/prometheus/":       {"cmd/canopy"},
+	"github.com/parquet-go/":       {"reports/dataset"},
 	"testing":                      {},
 }
 

@@ -88,3 +88,28 @@ func count[N int | int64 | uint64 | uint32](n N) string {
 	}
 	return digits
 }
+
+// say shows one step of something other than a crawl.
+func (p *progressPrinter) say(fields map[string]any, line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.json:
+		if text, err := json.Marshal(fields); err == nil {
+			fmt.Fprintf(p.w, "%s\n", text)
+		}
+	case p.terminal:
+		fmt.Fprintf(p.w, "\r\x1b[K%s", line)
+	default:
+		fmt.Fprintln(p.w, line)
+	}
+}
+
+// clear leaves a terminal on a fresh line.
+func (p *progressPrinter) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.terminal {
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
+}

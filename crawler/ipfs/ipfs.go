@@ -193,12 +193,15 @@ func (c Config) check() error {
 func (w *Walker) Close() error { return w.dialer.close() }
 
 // Network describes the DHT that is walked.
-func (w *Walker) Network() observation.Network {
+func (w *Walker) Network() observation.Network { return Describe(w.cfg.Protocol, w.cfg.K) }
+
+// Describe is the description of the DHT of one protocol with buckets of k.
+func Describe(protocol string, k int) observation.Network {
 	n := observation.Network{
-		Name: "ipfs", Title: "IPFS DHT", K: w.cfg.K, Alpha: 10, IDBits: 256, Distance: "xor", Identity: "peer ID", KeyDerivation: "sha256-base58",
+		Name: "ipfs", Title: "IPFS DHT", K: k, Alpha: 10, IDBits: 256, Distance: "xor", Identity: "peer ID", KeyDerivation: "sha256-base58",
 	}
-	if w.cfg.Protocol != DefaultProtocol {
-		n.Title = "libp2p DHT " + observation.Text(w.cfg.Protocol)
+	if protocol != DefaultProtocol {
+		n.Title = "libp2p DHT " + observation.Text(protocol)
 	}
 	return n
 }

@@ -1,0 +1,46 @@
+package dataset
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// longest is how many bytes of a string from the network are published.
+const longest = 256
+
+// clean makes a string harmless in files and terminals: what is invalid UTF-8,
+// steers a terminal or turns a line around becomes its code.
+func clean(s string) string {
+	if len(s) <= longest && strings.IndexFunc(s, func(r rune) bool { return !harmless(r) }) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for i, r := range s {
+		if b.Len() > longest {
+			b.WriteString("…")
+			break
+		}
+		switch _, size := utf8.DecodeRuneInString(s[i:]); {
+		case r == utf8.RuneError && size <= 1:
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case harmless(r):
+			b.WriteRune(r)
+		default:
+			fmt.Fprintf(&b, `\u{%04x}`, r)
+		}
+	}
+	return b.String()
+}
+
+func harmless(r rune) bool {
+	return r == ' ' || r != utf8.RuneError && unicode.IsGraphic(r) && !unicode.Is(unicode.Z, r)
+}
+
+// anAddress is what looks like an address within a sentence.
+var anAddress = regexp.MustCompile(`\b\d{1,3}(?:\.\d{1,3}){3}(?:[:/]\d{1,5})?\b|\[?(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}\]?(?:[:/]\d{1,5})?|\b(?:12D3Koo|Qm)[1-9A-HJ-NP-Za-km-z]{20,}|\b[0-9a-fA-F]{40}\b`)
+
+// withoutAddresses takes addresses and identities out of a sentence.
+func withoutAddresses(s string) string { return anAddress.ReplaceAllString(s, "(withheld)") }

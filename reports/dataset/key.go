@@ -1,0 +1,216 @@
+package dataset
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"net/netip"
+	"os"
+	"time"
+)
+
+// keyBytes is the length of a key: the block of a SHA-256 digest.
+const keyBytes = 32
+
+// Key turns identities and addresses into pseudonyms. Whoever has it can try
+// all addresses, so it is destroyed when its epoch ends.
+type Key struct {
+	secret [keyBytes]byte
+	From   time.Time // the epoch: the period of the exports that share it
+	To     time.Time
+	Kept   bool // it is written down
+}
+
+// NewKey makes a key that nobody else has.
+func NewKey() *Key {
+	k := &Key{}
+	_, _ = rand.Read(k.secret[:]) // never fails
+	return k
+}
+
+// Destroy overwrites the key.
+func (k *Key) Destroy() { clear(k.secret[:]) }
+
+// keyFile is how a kept key is written.
+type keyFile struct {
+	Warning string    `json:"warning"`
+	Key     string    `json:"key"`
+	From    time.Time `json:"epoch_from,omitzero"`
+	To      time.Time `json:"epoch_to,omitzero"`
+}
+
+const keyWarning = "Whoever reads this can turn every pseudonym of the epoch back into an address. Guard it; delete it when the epoch ends."
+
+// Keep writes the key to a new file that only its owner can read.
+func (k *Key) Keep(path string) error {
+	text, err := json.MarshalIndent(keyFile{keyWarning, hex.EncodeToString(k.secret[:]), k.From, k.To}, "", "  ")
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("keep key: %w", err)
+	}
+	k.Kept = true
+	_, err = f.Write(append(text, '\n'))
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// ReadKey reads a key that was kept.
+func ReadKey(path string) (*Key, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read key: %w", err)
+	}
+	var in keyFile
+	if err := json.Unmarshal(text, &in); err != nil {
+		return nil, fmt.Errorf("read key %s: %w", path, err)
+	}
+	secret, err := hex.DecodeString(in.Key)
+	if err != nil || len(secret) != keyBytes {
+		return nil, fmt.Errorf("read key %s: want %d bytes in hexadecimal", path, keyBytes)
+	}
+	k := &Key{From: in.From, To: in.To, Kept: true}
+	copy(k.secret[:], secret)
+	return k, nil
+}
+
+// pseudonymBytes is how much of an HMAC is published: 128 bits of 256, as RFC
+// 4868 truncates it. Among a thousand million peers two are alike with a chance
+// of 1 in 10^21.
+const pseudonymBytes = 16
+
+// What a pseudonym stands for is part of what is hashed, so that an address and
+// its block never have the same.
+const (
+	ofPeer     = "peer\x00"
+	ofAddress  = "address\x00"
+	ofBlock    = "block\x00"
+	ofPrefix   = "prefix\x00"
+	ofEndpoint = "endpoint\x00"
+)
+
+// pseudonyms makes them. It is not safe for concurrent use.
+type pseudonyms struct {
+	mac      hash.Hash // nil: everything stays as it is
+	text     []byte
+	sum      []byte
+	digits   [2 * pseudonymBytes]byte
+	repeats  map[string]string       // of what comes again and again
+	prefixes map[netip.Prefix]string // as they are written
+}
+
+func newPseudonyms(k *Key) *pseudonyms {
+	p := &pseudonyms{repeats: map[string]string{}, prefixes: map[netip.Prefix]string{}}
+	if k != nil {
+		p.mac = hmac.New(sha256.New, k.secret[:])
+	}
+	return p
+}
+
+// made is the pseudonym of what stands in p.text.
+func (p *pseudonyms) made() string {
+	p.mac.Reset()
+	p.mac.Write(p.text)
+	p.sum = p.mac.Sum(p.sum[:0])
+	hex.Encode(p.digits[:], p.sum[:pseudonymBytes])
+	return string(p.digits[:])
+}
+
+// of is the pseudonym of a string, empty for the empty one.
+func (p *pseudonyms) of(what, s string) string {
+	if p.mac == nil || s == "" {
+		return s
+	}
+	p.text = append(append(p.text[:0], what...), s...)
+	return p.made()
+}
+
+// repeated is of, remembered.
+func (p *pseudonyms) repeated(what, s string) string {
+	if p.mac == nil || s == "" {
+		return s
+	}
+	have, ok := p.repeats[s]
+	if !ok {
+		have = p.of(what, s)
+		p.repeats[s] = have
+	}
+	return have
+}
+
+// address is the pseudonym of an address, empty when there is none.
+func (p *pseudonyms) address(a netip.Addr) string {
+	if a = a.Unmap(); none(a) {
+		return ""
+	}
+	if p.mac == nil {
+		return a.String()
+	}
+	p.text = a.AppendTo(append(p.text[:0], ofAddress...))
+	return p.made()
+}
+
+// block is the pseudonym of the /24 of an address, or its /56 in IPv6.
+func (p *pseudonyms) block(a netip.Addr) string {
+	if a = a.Unmap(); none(a) {
+		return ""
+	}
+	bits := 56
+	if a.Is4() {
+		bits = 24
+	}
+	b, _ := a.Prefix(bits)
+	if p.mac == nil {
+		return b.String()
+	}
+	p.text = b.AppendTo(append(p.text[:0], ofBlock...))
+	return p.made()
+}
+
+// endpoint is the pseudonym of an address and port.
+func (p *pseudonyms) endpoint(a netip.Addr, port uint16) string {
+	at := netip.AddrPortFrom(a.Unmap(), port)
+	if p.mac == nil {
+		return at.String()
+	}
+	p.text = at.AppendTo(append(p.text[:0], ofEndpoint...))
+	return p.made()
+}
+
+func none(a netip.Addr) bool { return !a.IsValid() || a.IsUnspecified() }
+
+// Lengths to which prefixes are truncated.
+const (
+	keptBits4 = 16
+	keptBits6 = 32
+)
+
+// truncated is what is published of where an address lies: its /16, or its /32
+// in IPv6. It is invalid where there is no address.
+func truncated(a netip.Addr) netip.Prefix {
+	if a = a.Unmap(); none(a) {
+		return netip.Prefix{}
+	}
+	bits := keptBits6
+	if a.Is4() {
+		bits = keptBits4
+	}
+	p, _ := a.Prefix(bits)
+	return p
+}
+
+// shown writes a truncated prefix.
+func (p *pseudonyms) shown(b netip.Prefix) string {
+	have, ok := p.prefixes[b]
+	if !ok {
+		have = b.String()
+		p.prefixes[b] = have
+	}
+	return have
+}

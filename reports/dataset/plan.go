@@ -1,0 +1,213 @@
+package dataset
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/netip"
+	"strings"
+
+	"canopy/analysis"
+	"canopy/analysis/identity"
+	"canopy/analysis/operator"
+	"canopy/analysis/reachability"
+)
+
+// label is who runs a peer, as it is published: probabilities in steps of 0.05,
+// so that few differ.
+type label struct {
+	operator, leaning, name string
+	probability             float64
+}
+
+// group is the crawls of one network and scope, and all that is known of its
+// peers before they become pseudonyms.
+type group struct {
+	network, scope string
+	crawls         []reachability.Crawl
+	used           []string // crawls that shares are made of
+	totals         []int    // reachable peers of each of them
+	counted        analysis.Querier
+
+	labels  []label
+	judged  map[uint64]int32           // sipHash64 of a peer's ID to its place in labels
+	aside   map[uint64]identity.Reason // why a peer is in no share
+	planted map[uint64]bool            // our own nodes
+	cells   *cells                     // nil when nothing is suppressed
+	agents  map[string]agentName
+	dropped map[string]map[uint32]bool // numbers of visits that were left out, by crawl
+}
+
+// agentName is what is published of an agent.
+type agentName struct {
+	agent, client   string
+	number, program int64
+}
+
+func (g *group) name() string { return g.network + " (" + g.scope + ")" }
+
+// where selects the visits of the group's crawls.
+func (g *group) where() string {
+	ids := make([]string, len(g.crawls))
+	for i, c := range g.crawls {
+		ids[i] = c.ID
+	}
+	return fmt.Sprintf("network = %s AND crawl_id IN (SELECT toUUID(arrayJoin(%s)))", literal(g.network), literals(ids))
+}
+
+// plan finds out what is to be published, and labels it.
+func (x *exporter) plan(ctx context.Context) error {
+	crawls, err := reachability.Crawls(ctx, x.record, x.Window)
+	if err != nil {
+		return err
+	}
+	at := map[[2]string]*group{}
+	for _, c := range crawls {
+		if !c.Finished() {
+			x.sum.Unfinished++
+			continue
+		}
+		key := [2]string{c.Network, c.Scope}
+		if at[key] == nil {
+			at[key] = &group{network: c.Network, scope: c.Scope, judged: map[uint64]int32{}, planted: map[uint64]bool{}, agents: map[string]agentName{}, dropped: map[string]map[uint32]bool{}}
+			x.groups = append(x.groups, at[key])
+		}
+		at[key].crawls = append(at[key].crawls, c)
+	}
+	if len(x.groups) == 0 {
+		return ErrNoCrawl
+	}
+	for _, g := range x.groups {
+		for _, step := range []func(context.Context, *group) error{x.judge, x.findPlanted, x.count} {
+			if err := step(ctx, g); err != nil {
+				return fmt.Errorf("%s: %w", clean(g.name()), err)
+			}
+		}
+	}
+	return nil
+}
+
+// judge labels every peer that counts in shares, as a report does.
+func (x *exporter) judge(ctx context.Context, g *group) error {
+	x.Progress(Progress{Table: "labels of " + clean(g.name())})
+	for _, c := range g.crawls {
+		if c.Snapshot() && c.Reachable > 0 {
+			g.used = append(g.used, c.ID)
+		}
+	}
+	aside, err := identity.DefaultLimits().SetAside(ctx, x.record, g.network, g.used)
+	if err != nil {
+		return err
+	}
+	if g.aside, err = aside.Members(ctx, x.record); err != nil {
+		return err
+	}
+	var used []string
+	for t, id := range g.used {
+		if aside.SetAside[t] == 0 || aside.SetAside[t] < aside.Answered[t] {
+			used = append(used, id)
+		}
+	}
+	g.used, g.counted = used, aside.Without(x.record)
+	places := map[label]int32{}
+	g.totals, err = operator.Members(ctx, g.counted, x.Rules, g.network, g.used, func(v operator.Verdict, members []uint64) {
+		l := label{string(v.Operator), string(v.Leaning), clean(v.Name), math.Round(v.Probability*20) / 20}
+		place, ok := places[l]
+		if !ok {
+			place = int32(len(g.labels))
+			places[l] = place
+			g.labels = append(g.labels, l)
+		}
+		for _, m := range members {
+			g.judged[m] = place
+		}
+	})
+	return err
+}
+
+// findPlanted finds our own nodes.
+func (x *exporter) findPlanted(ctx context.Context, g *group) error {
+	return x.record.Stream(ctx, "SELECT DISTINCT sipHash64(peer_id) FROM marks WHERE kind = 'planted' AND network = "+literal(g.network), func(columns []any) error {
+		for _, unit := range columns[0].([]uint64) {
+			g.planted[unit] = true
+		}
+		return nil
+	})
+}
+
+// peersAtOnce is how many peers one answer holds.
+const peersAtOnce = 2_000_000
+
+// cellsSQL reads where each peer was seen last.
+const cellsSQL = `
+SELECT sipHash64(peer_id) AS unit, (argMax((toString(hosting), toString(country), asn, toString(organisation), toString(agent), address), (outcome = 'answered', visited_at)) AS last).1,
+       last.2, last.3, last.4, last.5, last.6
+FROM visits
+WHERE %s AND sipHash64(peer_id) %% %d = %d
+GROUP BY unit`
+
+// count fills the tree of cells, in which each peer counts where it was seen
+// last.
+func (x *exporter) count(ctx context.Context, g *group) error {
+	x.Progress(Progress{Table: "cells of " + clean(g.name())})
+	c := newCells()
+	most := uint64(0)
+	for _, crawl := range g.crawls {
+		most += uint64(crawl.Discovered)
+	}
+	parts := most/peersAtOnce/4 + 1 // peers come again in most crawls
+	for i := range parts {
+		query := fmt.Sprintf(cellsSQL, g.where(), parts, i)
+		err := x.record.Stream(ctx, query, func(columns []any) error {
+			hosting, country, asn := columns[1].([]string), columns[2].([]string), columns[3].([]uint32)
+			organisation, agent, address := columns[4].([]string), columns[5].([]string), columns[6].([]netip.Addr)
+			for i, unit := range columns[0].([]uint64) {
+				if g.planted[unit] || x.own(address[i]) {
+					continue
+				}
+				a := g.agents[agent[i]]
+				if a == (agentName{}) {
+					a = newAgent(c, agent[i])
+					g.agents[strings.Clone(agent[i])] = a
+				}
+				c.add(traits{
+					levelHosting: c.learn(hosting[i]), levelOperator: g.labelNumber(unit), levelCountry: c.learn(country[i]), levelASN: int64(asn[i]),
+					levelOrganisation: c.learn(organisation[i]), levelClient: a.program, levelAgent: a.number, levelPrefix: prefixNumber(truncated(address[i])),
+				})
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("count peers in cells: %w", err)
+		}
+	}
+	if !x.Raw {
+		c.close(Smallest)
+		g.cells = c
+	}
+	return nil
+}
+
+func newAgent(c *cells, agent string) agentName {
+	program := client(agent)
+	return agentName{agent: clean(agent), client: clean(program), number: c.learn(agent), program: c.learn(program)}
+}
+
+// labelNumber stands for the label of a peer, -1 for none.
+func (g *group) labelNumber(unit uint64) int64 {
+	if place, ok := g.judged[unit]; ok {
+		return int64(place)
+	}
+	return -1
+}
+
+// own says whether an address is the observer's.
+func (x *exporter) own(a netip.Addr) bool {
+	a = a.Unmap()
+	for _, p := range x.Own {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,167 @@
+package dataset
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/netip"
+)
+
+// probeRow is one probe.
+type probeRow struct {
+	network, peer, endpoint string
+	at                      int64
+	outcome                 string
+	rtt                     float32
+	control                 uint8
+}
+
+var probesForm = newForm("probes", "Questions to known peers between crawls.",
+	words("network", "as in crawls", func(p *probeRow) string { return p.network }),
+	texts("peer_id", "pseudonym of the identity, as in visits", func(p *probeRow) string { return p.peer }),
+	texts("endpoint", "pseudonym of the address and port that was asked", func(p *probeRow) string { return p.endpoint }),
+	moments("probed_at", "", func(p *probeRow) int64 { return p.at }),
+	words("outcome", "as in visits", func(p *probeRow) string { return p.outcome }),
+	measures("rtt_ms", "round-trip time", func(p *probeRow) float32 { return p.rtt }),
+	wholes("control_ok", "0: the observer's own network was in doubt, silence says nothing", func(p *probeRow) int64 { return int64(p.control) }),
+)
+
+// networks are the names of the networks that are published.
+func (x *exporter) networks() (names []string) {
+	seen := map[string]bool{}
+	for _, g := range x.groups {
+		if (g.cells == nil || g.cells.nodes[0].published) && !seen[g.network] {
+			seen[g.network] = true
+			names = append(names, g.network)
+		}
+	}
+	return names
+}
+
+// within is the condition that a time lies in the period.
+func (x *exporter) within(column string) string {
+	from, to := int64(0), int64(math.MaxInt64)
+	if !x.Window.From.IsZero() {
+		from = x.Window.From.UnixMilli()
+	}
+	if !x.Window.To.IsZero() {
+		to = x.Window.To.UnixMilli()
+	}
+	return fmt.Sprintf("toUnixTimestamp64Milli(%s) >= %d AND toUnixTimestamp64Milli(%[1]s) < %d", column, from, to)
+}
+
+// notOurs leaves out planted nodes.
+func notOurs(network string) string {
+	return "peer_id NOT IN (SELECT peer_id FROM marks WHERE kind = 'planted' AND network = " + literal(network) + ")"
+}
+
+// span is a range of peer IDs with about visitsAtOnce rows.
+type span struct{ first, last string }
+
+// spans cuts the rows of a network into parts by peer.
+func (x *exporter) spans(ctx context.Context, from, network, condition string) (list []span, err error) {
+	rows := uint64(0)
+	query := fmt.Sprintf("SELECT peer_id, count() FROM %s WHERE network = %s AND %s GROUP BY peer_id ORDER BY peer_id", from, literal(network), condition)
+	err = x.record.Stream(ctx, query, func(columns []any) error {
+		counts := columns[1].([]uint64)
+		for i, peer := range columns[0].([]string) {
+			if rows == 0 {
+				list = append(list, span{first: peer})
+			}
+			list[len(list)-1].last = peer
+			if rows += counts[i]; rows >= visitsAtOnce {
+				rows = 0
+			}
+		}
+		return nil
+	})
+	return list, err
+}
+
+const probesSQL = `
+SELECT peer_id, address, port, toUnixTimestamp64Milli(probed_at), toString(outcome), ifNull(rtt_ms, nan), control_ok
+FROM probes
+WHERE network = %s AND peer_id >= %s AND peer_id <= %s AND %s AND %s
+ORDER BY peer_id, probed_at`
+
+func (x *exporter) writeProbes(ctx context.Context) error {
+	var parts []part
+	for _, network := range x.networks() {
+		spans, err := x.spans(ctx, "probes_log", network, x.within("probed_at"))
+		if err != nil {
+			return err
+		}
+		for _, s := range spans {
+			query := fmt.Sprintf(probesSQL, literal(network), literal(s.first), literal(s.last), x.within("probed_at"), notOurs(network))
+			parts = append(parts, func(ctx context.Context, w *worker) (rows, error) { return w.probes(ctx, network, query) })
+		}
+	}
+	return x.write(ctx, probesForm.table, parts)
+}
+
+func (w *worker) probes(ctx context.Context, network, query string) (rows, error) {
+	var list []probeRow
+	err := w.record.Stream(ctx, query, func(c []any) error {
+		address, port, at, outcome, rtt, control := c[1].([]netip.Addr), c[2].([]uint16), c[3].([]int64), c[4].([]string), c[5].([]float32), c[6].([]uint8)
+		for i, peer := range c[0].([]string) {
+			if !w.own(address[i]) {
+				list = append(list, probeRow{clean(network), w.names.of(ofPeer, peer), w.names.endpoint(address[i], port[i]), at[i], clean(outcome[i]), rtt[i], control[i]})
+			}
+		}
+		return nil
+	})
+	return probesForm.rows(list), err
+}
+
+// sessionRow is one session.
+type sessionRow struct {
+	network, peer             string
+	before, first, last, down int64
+	probes                    int64
+	reason                    string
+}
+
+var sessionsForm = newForm("sessions", "Sessions of watched peers, as interval-censored facts: the peer came between last_down_before and first_up, and left between last_up and first_down_after. "+
+	"What is absent is not known. Join visits for the labels of a peer.",
+	words("network", "as in crawls", func(s *sessionRow) string { return s.network }),
+	texts("peer_id", "pseudonym of the identity, as in visits", func(s *sessionRow) string { return s.peer }),
+	moments("last_down_before", "last miss before the session, of two or more", func(s *sessionRow) int64 { return s.before }),
+	moments("first_up", "first answer", func(s *sessionRow) int64 { return s.first }),
+	moments("last_up", "last answer", func(s *sessionRow) int64 { return s.last }),
+	moments("first_down_after", "first miss after the session, of two or more", func(s *sessionRow) int64 { return s.down }),
+	wholes("probes", "answers in the session", func(s *sessionRow) int64 { return s.probes }),
+	words("reason", "why it ends: departed, changed_identity (no departure), gap, open", func(s *sessionRow) string { return s.reason }),
+)
+
+const sessionsSQL = `
+SELECT peer_id, address, ifNull(toUnixTimestamp64Milli(last_down_before), toInt64('-9223372036854775808')), toUnixTimestamp64Milli(first_up), toUnixTimestamp64Milli(last_up),
+       ifNull(toUnixTimestamp64Milli(first_down_after), toInt64('-9223372036854775808')), toInt64(probes), toString(reason)
+FROM sessions
+WHERE network = %s AND %s AND %s
+ORDER BY first_up, peer_id`
+
+// writeSessions makes one part of each network: the engine derives all of a
+// network's sessions at once.
+func (x *exporter) writeSessions(ctx context.Context) error {
+	var parts []part
+	for _, network := range x.networks() {
+		query := fmt.Sprintf(sessionsSQL, literal(network), x.within("first_up"), notOurs(network))
+		parts = append(parts, func(ctx context.Context, w *worker) (rows, error) { return w.sessions(ctx, network, query) })
+	}
+	return x.write(ctx, sessionsForm.table, parts)
+}
+
+func (w *worker) sessions(ctx context.Context, network, query string) (rows, error) {
+	var list []sessionRow
+	err := w.record.Stream(ctx, query, func(c []any) error {
+		address, before, first, last, down := c[1].([]netip.Addr), c[2].([]int64), c[3].([]int64), c[4].([]int64), c[5].([]int64)
+		probes, reason := c[6].([]int64), c[7].([]string)
+		for i, peer := range c[0].([]string) {
+			if !w.own(address[i]) {
+				list = append(list, sessionRow{clean(network), w.names.of(ofPeer, peer), before[i], first[i], last[i], down[i], probes[i], clean(reason[i])})
+			}
+		}
+		return nil
+	})
+	return sessionsForm.rows(list), err
+}
