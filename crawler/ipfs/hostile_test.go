@@ -329,6 +329,14 @@ func TestHostileAnswers(t *testing.T) {
 		{"a message without end", func(s network.Stream) { _, _ = s.Write([]byte{0xff, 0xff, 0xff, 0xff, 0x0f}) }, observation.Malformed, false, 0},
 		{"malformed peers", answering(func(int) []byte { return naming(bad...) }), observation.Answered, false, 1},
 		{"malformed after the first", answering(first([]byte("\xff\xff"))), observation.Answered, true, 1},
+		{"gone after the first", func(s network.Stream) {
+			answering(first(nil))(s)
+			gone(s)
+		}, observation.Answered, true, 1},
+		{"gone in the middle of a reply", func(s network.Stream) {
+			_, _ = s.Write([]byte{100, 8, 4})
+			gone(s)
+		}, observation.Reset, false, 0},
 		{"one request a stream", answering(first(nil)), observation.Answered, false, 1},
 		{"thousands of peers", answering(func(int) []byte { return naming(entries(t, 10000)...) }), observation.Answered, true, 80},
 		{"a million peers", answering(func(int) []byte { return million }), observation.Malformed, false, 0},

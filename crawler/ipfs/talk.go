@@ -19,11 +19,17 @@ import (
 	"canopy/crawler/observation"
 )
 
+// maxTalk bounds a conversation, in time-outs of one request: a peer that drags
+// out each of its replies must not hold up the crawl.
+const maxTalk = 6
+
 // talk is the conversation of one visit. Identify comes first and alone: some
 // implementations abort a connection on which streams open before they are
 // done setting it up.
 func (v *visit) talk(ctx context.Context, l *link) {
 	defer l.Close()
+	ctx, cancel := context.WithTimeout(ctx, v.s.w.load.stretch(maxTalk*v.s.w.cfg.RequestTimeout))
+	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = l.Close() })() // nothing on a closed connection waits
 	go v.s.w.identity.serve(l, l.RemoteMultiaddr(), v.s.w.cfg.RequestTimeout)
 
@@ -33,6 +39,9 @@ func (v *visit) talk(ctx context.Context, l *link) {
 	v.describe(card)
 	q := &questions{v: v, l: l}
 	peers, partial, asked := dump(ctx, keyPrefix(v.peer), q.ask)
+	if asked != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		asked = fmt.Errorf("no end after %d time-outs: %w", maxTalk, ctx.Err())
+	}
 	visit.Queries = q.sent
 	visit.RTT = q.rtt
 	if q.answered == 0 {
