@@ -60,7 +60,8 @@ func TestRulesAreRefused(t *testing.T) {
 
 // TestWordsAgreeWithListedAS measures the words against the AS whose class is
 // known for certain, on the names of the real table: where words decide they
-// must be right nearly always. Every word must fit some real name.
+// must be right nearly always. Lines of homes and of telephones count as one,
+// since most carriers sell both. Every word must fit some real name.
 func TestWordsAgreeWithListedAS(t *testing.T) {
 	table := npmData(t)
 	c := classesOf(t)
@@ -84,7 +85,7 @@ func TestWordsAgreeWithListedAS(t *testing.T) {
 			confusion[[2]observation.Hosting{known.Hosting, words.Hosting}]++
 			if words.Hosting != observation.HostingUnknown {
 				decided++
-				if words.Hosting == known.Hosting {
+				if words.Hosting == known.Hosting || access(words.Hosting) && access(known.Hosting) {
 					right++
 				}
 			}
@@ -97,7 +98,7 @@ func TestWordsAgreeWithListedAS(t *testing.T) {
 			}
 		}
 	}
-	if right*100 < decided*95 {
+	if right*100 < decided*97 {
 		t.Errorf("words are right for %d of the %d listed AS that they decide", right, decided)
 	}
 	check := func(w word) {
@@ -113,4 +114,8 @@ func TestWordsAgreeWithListedAS(t *testing.T) {
 	for _, w := range c.loose {
 		check(w)
 	}
+}
+
+func access(h observation.Hosting) bool {
+	return h == observation.HostingResidential || h == observation.HostingMobile
 }

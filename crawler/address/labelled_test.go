@@ -62,7 +62,7 @@ func show(t *testing.T, title string, c *operator.Confusion) {
 // place, which is what make data gives, and with the lines on exactly these AS
 // withheld, so that words alone decide.
 func TestLabelledSet(t *testing.T) {
-	table, rules := npmData(t), mustClasses(t)
+	table, rules := npmData(t), classesOf(t)
 	lines := readLabelled(t)
 	withheld := &classes{known: map[uint32]Evidence{}, words: rules.words, loose: rules.loose}
 	all, held, clouds := confusion(), confusion(), confusion()
@@ -104,13 +104,4 @@ func TestLabelledSet(t *testing.T) {
 			t.Errorf("%s: %+v, want precision %.2f and recall %.2f", c.what, c.s, c.precision, c.recall)
 		}
 	}
-}
-
-func mustClasses(t *testing.T) *classes {
-	t.Helper()
-	c, err := loadClasses()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
