@@ -187,6 +187,9 @@ func (n *Network) read(ctx context.Context, q analysis.Querier, rules *operator.
 	if err := n.readSize(ctx, q); err != nil {
 		return err
 	}
+	if err := n.readFindability(ctx, q, rules); err != nil {
+		return err
+	}
 	if whole := snapshots(n.Crawls); len(whole) > 0 {
 		outcomes, err := reachability.Outcomes(ctx, q, n.Name, whole)
 		if err != nil {
@@ -221,7 +224,13 @@ func (n *Network) read(ctx context.Context, q analysis.Querier, rules *operator.
 	if err := n.readSurvival(ctx, counted, rules, n.window); err != nil {
 		return err
 	}
-	return n.readClearcut(ctx, q, rules)
+	if err := n.readClearcut(ctx, q, rules); err != nil {
+		return err
+	}
+	if n.Published, err = elsewhere(n); err != nil {
+		return err
+	}
+	return n.readBefore(ctx, q, rules)
 }
 
 // readPeers reads and judges the peers that answered.
@@ -230,15 +239,15 @@ func (n *Network) readPeers(ctx context.Context, q analysis.Querier, rules *oper
 	if err != nil {
 		return err
 	}
-	all := make([]peers, len(census.Groups))
-	for i, g := range census.Groups {
-		all[i] = peers{
-			Group:   shares.Group{Peers: g.Peers, Counts: g.Counts, Weight: g.Weight, Squares: g.Squares},
-			Hosting: orUnknown(g.Hosting), Operator: string(g.Verdict.Operator), Leaning: string(g.Verdict.Leaning), Name: g.Verdict.Name,
-			Organisation: g.Organisation, Country: g.Country,
-		}
-	}
+	all := judged(census.Groups)
 	if err := n.counted(all); err != nil {
+		return err
+	}
+	n.Bounds = bounded(n.Operator, census.Groups)
+	if err := n.register(all, rules); err != nil {
+		return err
+	}
+	if err := n.readCapabilities(ctx, q); err != nil {
 		return err
 	}
 	if err := n.readPrefixes(ctx, q, census.Totals); err != nil {
@@ -256,6 +265,19 @@ func (n *Network) readPeers(ctx context.Context, q analysis.Querier, rules *oper
 		programs[i] = agents{shares.Group{Peers: a.Peers, Counts: a.Counts, Weight: a.Weight, Squares: a.Squares}, a.Agent}
 	}
 	return n.countedAgents(programs)
+}
+
+// judged are the groups of a census as a report tells them apart.
+func judged(census []operator.Group) []peers {
+	all := make([]peers, len(census))
+	for i, g := range census {
+		all[i] = peers{
+			Group:   shares.Group{Peers: g.Peers, Counts: g.Counts, Weight: g.Weight, Squares: g.Squares},
+			Hosting: orUnknown(g.Hosting), Operator: string(g.Verdict.Operator), Leaning: string(g.Verdict.Leaning), Name: g.Verdict.Name,
+			Entry: g.Verdict.Entry, Marks: g.Marks, Organisation: g.Organisation, Country: g.Country,
+		}
+	}
+	return all
 }
 
 func orUnknown(class string) string {

@@ -61,7 +61,7 @@ func (n *Network) figures() (map[string]figure.Figure, error) {
 	}
 	if n.Absent == "" {
 		draw("land", n.landFinding(), n.shareCaption("Length: hosting class; parts: who runs the peers, as far as the evidence decides."), n.landChart())
-		draw("operators", n.operatorFinding(), n.shareCaption("Bar: by the likeliest kind; band: bound, from the peers that the evidence decides to those and all undecided; whisker: intervals of both ends."), n.operatorChart())
+		draw("operators", n.operatorFinding(), n.shareCaption("Bar: by the likeliest kind; band: bound, from what holds if none of the undecided are of a kind to what holds if all are, each verdict allowed twice its chance of error; whisker: intervals of both ends."), n.operatorChart())
 		draw("counting", n.countingFinding(n.countedClass()), n.countingCaption(), n.countingChart(n.countedClass()))
 		draw("clients", n.clientFinding(), n.shareCaption(""), shareBars(n.Clients, "no name given"))
 		if n.Organisations != nil {
@@ -166,7 +166,7 @@ func (n *Network) operatorChart() figure.Bars {
 		Axis: "share of reachable peers; bar: by the likeliest kind", Format: figure.Percent, Keys: []figure.Key{{Look: figure.Blue}},
 		Bound: "bound", Whisk: interval + " of the bound",
 	}
-	for _, o := range n.Operator {
+	for _, o := range n.bounds() {
 		b.Rows = append(b.Rows, figure.Bar{
 			Label: o.Class, Parts: []float64{o.Share.Value}, Lower: o.AtLeast.Lower, Upper: o.AtMost.Upper,
 			Bound: &[2]float64{o.AtLeast.Value, o.AtMost.Value}, Value: between(o.Bounded),

@@ -2,6 +2,7 @@ package reports
 
 import (
 	"canopy/analysis/churn"
+	"canopy/analysis/comparison"
 	"canopy/analysis/concentration"
 	size "canopy/analysis/population"
 	"canopy/analysis/shares"
@@ -13,7 +14,7 @@ import (
 // document makes the page. drawn holds the figures of each network.
 func (r *Report) document(drawn []map[string]figure.Figure) page.Document {
 	d := page.Document{
-		Title: "Whose networks are these?", Generated: r.Generated, Software: legible(r.Software),
+		Title: "Whose networks are these?", Generated: r.Generated, Software: legible(r.Software), Numbers: Numbers,
 		Lead: "Who runs the peers that answer, and on whose land they stand. " + r.period() + ".",
 	}
 	if r.Synthetic {
@@ -71,6 +72,7 @@ func (r *Report) methods() page.Section {
 		{Name: "How large it is", Meaning: "In three ways, each with its interval. By " + size.CorrectedMethod + ". By " + size.DistancesMethod + ". By " + size.RecapturedMethod + ". Agreement: " + size.AgreementMethod + "."},
 		{Name: "Sessions seen", Meaning: sentence(churn.Method) + ". All of it is interval-censored; no survival curve is fitted to crawls."},
 		{Name: "How long peers stay", Meaning: "From probes. " + survival.KaplanMeier + ". " + survival.Turnbull + ". " + sentence(survival.CreateBased) + "."},
+		{Name: "Change since the period before", Meaning: sentence(comparison.Method) + ". Compared are periods of equal length, of the same cell and vantage, with two whole crawls each and none degraded, both judged by the rules of today."},
 		{Name: "Ways to count", Meaning: sentence(shares.MatrixMethod) + "."},
 	}}}}
 }

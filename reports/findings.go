@@ -31,7 +31,7 @@ func (n *Network) landFinding() string {
 
 // community is the share run by communities.
 func (n *Network) community() shares.Bounded {
-	for _, o := range n.Operator {
+	for _, o := range n.bounds() {
 		if o.Class == "community" {
 			return o.Bounded
 		}

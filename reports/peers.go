@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"canopy/analysis/concentration"
+	"canopy/analysis/operator"
 	"canopy/analysis/shares"
 )
 
@@ -19,6 +20,8 @@ type peers struct {
 	Operator     string // kind that the evidence decides for, unknown if it decides for none
 	Leaning      string // likeliest kind, also of the undecided
 	Name         string // of the operator, empty if it is not known
+	Entry        string // of the registry, that Name comes from
+	Marks        operator.Marks
 	Organisation string
 	Country      string
 }

@@ -10,6 +10,7 @@ import (
 	"canopy/analysis"
 	"canopy/analysis/churn"
 	"canopy/analysis/concentration"
+	"canopy/analysis/findability"
 	"canopy/analysis/identity"
 	"canopy/analysis/reachability"
 	"canopy/analysis/shares"
@@ -30,6 +31,7 @@ type Report struct {
 	Networks     []Network `json:"networks"`
 	Attributions []string  `json:"attributions"` // where the facts come from, one line each
 	Warnings     []string  `json:"warnings"`
+	Files        []string  `json:"files"` // that stand beside the page
 }
 
 // Network is what the period shows of one network within one scope.
@@ -50,8 +52,11 @@ type Network struct {
 	Peers         int                `json:"peers"`           // distinct reachable peers
 	PerCrawl      float64            `json:"peers_per_crawl"` // mean reachable peers of a crawl
 	Hosting       []Share            `json:"hosting"`
-	Operator      []Judged           `json:"operator"`
-	Undecided     *analysis.Estimate `json:"undecided,omitempty"` // share of peers for which the evidence decides nothing
+	Operator      []Judged           `json:"operator"`             // as far as the evidence decides
+	Bounds        []Judged           `json:"operator_bound"`       // the same, with the error that the evidence is allowed
+	Registered    []Registered       `json:"registered_operators"` // entries of the registry that run peers
+	Venture       *analysis.Estimate `json:"venture,omitempty"`    // share run by companies that live on venture capital and whose core is peer-to-peer
+	Undecided     *analysis.Estimate `json:"undecided,omitempty"`  // share of peers for which the evidence decides nothing
 	Matrix        []Land             `json:"hosting_by_operator"`
 	Trend         []Trend            `json:"hosting_by_crawl"`
 	OperatorTrend []Trend            `json:"operator_by_crawl"` // as far as the evidence decides
@@ -64,16 +69,21 @@ type Network struct {
 	Agents        []Share            `json:"agents"`  // as announced, largest first
 	OtherAgents   *Share             `json:"other_agents,omitempty"`
 
-	Answered *analysis.Estimate    `json:"answered,omitempty"` // share of discovered peers that answered
-	Outcomes []Outcome             `json:"outcomes"`
-	Tables   []reachability.Tables `json:"tables_read"`
-	Facts    []reachability.Source `json:"fact_sources"`
-	Sessions *Sessions             `json:"sessions,omitempty"`
-	Aside    *identity.Result      `json:"set_aside,omitempty"` // who is left out of the shares, and why
-	Size     *Size                 `json:"size,omitempty"`
-	Clearcut *Clearcut             `json:"clearcut,omitempty"`
-	Survival *Survival             `json:"survival,omitempty"` // from probes
-	Warnings []string              `json:"warnings"`
+	Answered    *analysis.Estimate    `json:"answered,omitempty"` // share of discovered peers that answered
+	Outcomes    []Outcome             `json:"outcomes"`
+	Tables      []reachability.Tables `json:"tables_read"`
+	Facts       []reachability.Source `json:"fact_sources"`
+	Sessions    *Sessions             `json:"sessions,omitempty"`
+	Aside       *identity.Result      `json:"set_aside,omitempty"` // who is left out of the shares, and why
+	Size        *Size                 `json:"size,omitempty"`
+	Clearcut    *Clearcut             `json:"clearcut,omitempty"`
+	Findability *findability.Result   `json:"findability,omitempty"` // from checks
+	Survival    *Survival             `json:"survival,omitempty"`    // from probes
+
+	Capabilities []Capability `json:"capabilities"`     // of those asked
+	Before       *Before      `json:"before,omitempty"` // nil if the period has no beginning
+	Published    []Published  `json:"published"`        // figures of others in the same unit
+	Warnings     []string     `json:"warnings"`
 }
 
 // Share is the share of one class.

@@ -23,7 +23,10 @@ func (n *Network) section(figures map[string]figure.Figure) page.Section {
 	} else {
 		s.Sections = append(s.Sections, v.land(), v.operators(), v.counting(), v.trend(), v.holders(), v.clients())
 	}
-	s.Sections = append(s.Sections, v.size(), v.reachability(), v.sessions(), v.survival(), v.clearcut())
+	s.Sections = append(s.Sections, v.size(), v.reachability(), v.sessions(), v.survival(), v.clearcut(), v.findability())
+	if n.Absent == "" {
+		s.Sections = append(s.Sections, v.before(), v.elsewhere())
+	}
 	if n.Aside != nil {
 		s.Sections = append(s.Sections, v.aside())
 	}
@@ -112,19 +115,21 @@ func cell(e analysis.Estimate) string {
 
 func (v view) operators() page.Section {
 	var rows [][]string
-	for _, o := range v.Operator {
+	for _, o := range v.bounds() {
 		rows = append(rows, []string{o.Class, percentInterval(o.AtLeast), percentInterval(o.Share), percentInterval(o.AtMost)})
 	}
 	blocks := [][]page.Block{
 		text("A hobbyist’s rented server is a community node on commercial land, so who runs a peer is judged apart from where it stands. "+
 			"For %s of the reachable peers the evidence does not decide: the bound says what that leaves open.", percentInterval(*v.Undecided)),
 		v.figure("operators"),
-		table("Share of reachable peers by who runs them: lower bound, likeliest kind, upper bound, each with its 95\u00a0% interval.",
+		table("Share of reachable peers by who runs them: if none of the undecided are of the kind, by the likeliest kind, if all are, each with its 95\u00a0% interval. "+
+			"At either end each verdict is allowed twice its stated chance of error.",
 			[]string{"Run by", "at least", "likeliest", "at most"}, rows),
 	}
 	if v.Operators != nil {
 		blocks = append(blocks, v.concentration(v.Operators, "Operator"))
 	}
+	blocks = append(blocks, v.registry())
 	return v.part("operators", "Who runs it", blocks...)
 }
 
@@ -194,7 +199,11 @@ func (v view) concentration(c *Concentration, noun string) []page.Block {
 		rows[i] = []string{named(s.Class, "not named"), percentInterval(s.Share)}
 	}
 	caption := fmt.Sprintf("The %d largest of %s %s: share of reachable peers with its 95\u00a0%% interval.", len(rows), count(len(c.Holders)), c.Unit)
-	return append([]page.Block{{Terms: terms}}, table(caption, []string{noun, "share"}, rows)...)
+	t := table(caption, []string{noun, "share"}, rows)
+	for _, s := range c.Largest {
+		t[0].Table.Links = append(t[0].Table.Links, v.entryOf(s.Class))
+	}
+	return append([]page.Block{{Terms: terms}}, t...)
 }
 
 // whole writes a number of holders and its interval.
@@ -218,7 +227,7 @@ func (v view) clients() page.Section {
 	if v.OtherAgents != nil {
 		rows = append(rows, []string{"all others together", percentInterval(v.OtherAgents.Share)})
 	}
-	return v.part("clients", "Clients", v.figure("clients"),
+	return v.part("clients", "Clients", v.figure("clients"), v.capabilities(),
 		table("What reachable peers announce as their program, with versions. Anyone can announce anything.", []string{"Agent", "share of reachable peers"}, rows))
 }
 

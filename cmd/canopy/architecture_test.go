@@ -40,6 +40,7 @@ var arrows = map[string][]string{
 	"analysis/identity":        {"analysis", "analysis/operator"},
 	"analysis/survival":        {"analysis", "analysis/operator"},
 	"analysis/truth":           {"analysis"},
+	"analysis/findability":     {"analysis", "analysis/operator"},
 	"analysis/comparison":      {"analysis"},
 	"reports":                  {"analysis", "analysis/*", "reports/figure", "reports/page"},
 	"reports/dataset":          {"analysis", "analysis/*"},

@@ -21,6 +21,7 @@ type Document struct {
 	Sections  []Section // each with its entry in the contents
 	Generated time.Time
 	Software  string
+	Numbers   string // file name of all numbers, empty for none
 }
 
 // Headline is the answer for one network.
@@ -51,7 +52,18 @@ type Block struct {
 }
 
 // Term is a name and what it means or measures.
-type Term struct{ Name, Meaning string }
+type Term struct {
+	ID            string // unique in the page, empty for none
+	Name, Meaning string
+	Links         []Link
+}
+
+// Link leads elsewhere; nothing is loaded from there.
+type Link struct {
+	Text  string
+	About string // said to those who hear the link alone
+	URL   string
+}
 
 // Table has a row header in its first column.
 type Table struct {
@@ -59,6 +71,8 @@ type Table struct {
 	Head    []string
 	Numeric []bool // columns set to the right
 	Rows    [][]string
+	Links   []string // where the row headers lead, empty for nowhere; may be shorter than Rows
+	CSV     string   // file name beside the page, empty for none
 }
 
 // Figure is a chart as inline SVG, for a wide page and for a phone.
@@ -81,8 +95,14 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"trusted": func(svg []byte) template.HTML { return template.HTML(svg) },
 	"date":    func(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") },
 	"numeric": func(t *Table, column int) bool { return column < len(t.Numeric) && t.Numeric[column] },
-	"deeper":  func(level int) int { return level + 1 },
-	"at":      func(level int, s Section) leveled { return leveled{s, level} },
+	"link": func(t *Table, row int) string {
+		if row < len(t.Links) {
+			return t.Links[row]
+		}
+		return ""
+	},
+	"deeper": func(level int) int { return level + 1 },
+	"at":     func(level int, s Section) leveled { return leveled{s, level} },
 }).Parse(source))
 
 // leveled is a section and the level of its heading, 2 or 3.
