@@ -27,6 +27,7 @@ import (
 // Errors that a caller may want to tell apart.
 var (
 	ErrURL         = errors.New("read store URL")
+	ErrNoStore     = errors.New("there is no record here yet: make one with a crawl or `canopy store migrate`, or name the right folder with --store")
 	ErrNoTables    = errors.New("store has no tables: run `canopy store migrate` or a crawl first")
 	ErrOldSchema   = errors.New("store has an older schema: run `canopy store migrate`")
 	ErrNewerSchema = errors.New("store has a newer schema than this program knows: upgrade canopy")
@@ -36,7 +37,8 @@ var (
 // Options are optional; the zero value means the defaults that it names.
 type Options struct {
 	Logger     *slog.Logger  // nothing is logged without one
-	ReadOnly   bool          // the engine refuses whatever would change the store
+	ReadOnly   bool          // the engine refuses whatever would change the store, which must exist
+	MustExist  bool          // an embedded store is not created: see [ErrNoStore]
 	BatchRows  int           // rows of one insert at most, default 100,000
 	FlushEvery time.Duration // longest wait of a row in memory, default 1 s
 	MaxPending int           // rows of one table in memory, default 400,000
@@ -118,8 +120,8 @@ type Store struct {
 //
 // With the option cluster=NAME a server's URL means the whole cluster: see
 // docs/server.md. The database is "canopy" unless url names another. Open refuses engines
-// before 23.8 ([ErrOldServer]) and stores with a schema of the future
-// ([ErrNewerSchema]). It changes nothing in the store; see [Store.Migrate] and
+// before 23.8 ([ErrOldServer]), stores with a schema of the future
+// ([ErrNewerSchema]), and embedded ones that do not exist but must ([ErrNoStore]). It changes nothing in the store; see [Store.Migrate] and
 // [Store.Ready]. No error tells a password.
 func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 	t, err := parseURL(url)
@@ -142,6 +144,9 @@ func Open(ctx context.Context, url string, opt Options) (*Store, error) {
 
 func (s *Store) connect(ctx context.Context) (err error) {
 	if s.target.dir != "" {
+		if (s.opt.ReadOnly || s.opt.MustExist) && !chdb.Exists(s.target.dir) {
+			return fmt.Errorf("open store %s: %w", s.target.name, ErrNoStore)
+		}
 		if s.engine, err = chdb.Open(s.target.dir); err != nil {
 			return fmt.Errorf("open store %s: %w", s.target.name, err)
 		}

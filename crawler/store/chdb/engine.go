@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
+	"syscall"
 	"unsafe"
 )
 
@@ -57,6 +60,13 @@ func Open(dir string) (*Engine, error) {
 	}
 	current.open = s
 	return &Engine{shared: s}, nil
+}
+
+// Exists says whether dir holds what an engine has written, as far as can be
+// seen. It changes nothing.
+func Exists(dir string) bool {
+	info, err := os.Stat(filepath.Join(dir, "metadata"))
+	return !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) && (err != nil || info.IsDir())
 }
 
 func start(dir string) (*shared, error) {
