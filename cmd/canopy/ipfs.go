@@ -23,6 +23,7 @@ var ipfsNetwork = network{
 		flags.StringVar(&o.protocol, "protocol", ipfs.DefaultProtocol, "protocol `ID` of the DHT, for private networks")
 	},
 	walker:     ipfsWalker,
+	checker:    ipfsChecker,
 	population: testipfs.Population(),
 	demo:       testipfs.DefaultSize(),
 	start: func(ctx context.Context, plan *testnet.Plan, logger *slog.Logger) (localNetwork, error) {

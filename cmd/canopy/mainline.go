@@ -28,6 +28,7 @@ var mainlineNetwork = network{
 		zoneFlags(flags, &o.zoneOptions)
 	},
 	walker:     mainlineWalker,
+	checker:    mainlineChecker,
 	population: testmainline.Population(),
 	demo:       testmainline.DefaultSize(),
 	start: func(ctx context.Context, plan *testnet.Plan, logger *slog.Logger) (localNetwork, error) {

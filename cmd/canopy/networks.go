@@ -21,6 +21,7 @@ type network struct {
 	example       string
 	flags         func(*pflag.FlagSet, *crawlOptions)   // flags of its own, may be nil
 	walker        func(walkerOptions) (walkFunc, error) // fails when the options can't be meant
+	checker       func(walkerOptions) (checker, error)  // the same
 
 	population testnet.Population
 	demo       testnet.Size // of the demo, and of a test network unless flags say otherwise

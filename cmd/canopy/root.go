@@ -50,7 +50,7 @@ func newRoot(a *app) *cobra.Command {
 		return usagef("%s: %w; see %s --help", cmd.CommandPath(), err, cmd.CommandPath())
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newDemo(a), newCrawl(a), newReport(a), newClearcut(a), newObserve(a), newExport(a), newFigures(a), newImport(a), newExplain(a), newLabel(a), newRules(a), newStore(a), newData(a), newTestnet(a), newVersion(a))
+	root.AddCommand(newDemo(a), newCrawl(a), newReport(a), newClearcut(a), newCheck(a), newObserve(a), newExport(a), newFigures(a), newImport(a), newExplain(a), newLabel(a), newRules(a), newStore(a), newData(a), newTestnet(a), newVersion(a))
 	for _, c := range root.Commands() {
 		usageOnArgs(c)
 	}

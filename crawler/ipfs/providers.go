@@ -158,8 +158,11 @@ type outcome struct {
 	err  error
 }
 
+// run asks until the k closest have answered. Entry points that are silent till
+// then hold nobody up.
 func (g *gathering) run(ctx context.Context) (failed error) {
-	defer func() { g.took = time.Since(g.began) }()
+	asking, stop := context.WithCancel(ctx)
+	defer stop()
 	outcomes := make(chan outcome)
 	for under := 0; ; {
 		for under < searchAlpha && ctx.Err() == nil && failed == nil && g.asked < searchPeers {
@@ -171,15 +174,21 @@ func (g *gathering) run(ctx context.Context) (failed error) {
 			g.asked++
 			n.state = underway
 			go func() {
-				v, said, err := g.ask(ctx, n.peer)
+				v, said, err := g.ask(asking, n.peer)
 				outcomes <- outcome{n, v, said, err}
 			}()
 		}
-		if under == 0 {
-			if failed != nil || ctx.Err() != nil || g.asked >= searchPeers || !g.secondChance() {
-				return failed
-			}
+		over := failed != nil || ctx.Err() != nil || under == 0 || g.settled()
+		if over && failed == nil && ctx.Err() == nil && g.asked < searchPeers && g.secondChance() {
 			continue
+		}
+		if over {
+			g.took = time.Since(g.began)
+			stop()
+			for range under {
+				g.search.Queries += (<-outcomes).v.result.Visit.Queries
+			}
+			return failed
 		}
 		o := <-outcomes
 		under--
@@ -188,6 +197,24 @@ func (g *gathering) run(ctx context.Context) (failed error) {
 		}
 		g.take(o)
 	}
+}
+
+// settled says whether the k closest of those that did not stay silent have all
+// answered.
+func (g *gathering) settled() bool {
+	count := 0
+	for _, n := range g.order {
+		switch {
+		case n.state == silent:
+		case n.state != answered:
+			return false
+		default:
+			if count++; count == g.w.cfg.K {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (g *gathering) take(o outcome) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -147,10 +148,7 @@ func (c *Checker) named(m *krpc.Message) []Peer {
 // Start enters at the given entry points and looks up a random key.
 func (c *Checker) Start(ctx context.Context, entries []string) (observation.Search, error) {
 	g := newGathering(c, randomID())
-	err := g.enter(ctx, entries)
-	if err == nil {
-		err = g.run(ctx)
-	}
+	err := g.lookUp(ctx, entries)
 	return g.sum(), cause(ctx, err)
 }
 
@@ -163,10 +161,7 @@ func (c *Checker) Find(ctx context.Context, entries []string, id string) (observ
 		return observation.Search{}, nil, err
 	}
 	g := newGathering(c, key)
-	if err = g.enter(ctx, entries); err == nil {
-		err = g.run(ctx)
-	}
-	if err == nil && ctx.Err() == nil {
+	if err = g.lookUp(ctx, entries); err == nil && ctx.Err() == nil {
 		err = g.scrape(ctx)
 	}
 	holders := make([]observation.Holder, 0, len(g.holders))
@@ -174,6 +169,23 @@ func (c *Checker) Find(ctx context.Context, entries []string, id string) (observ
 		holders = append(holders, observation.Holder{Address: at.Addr()})
 	}
 	return g.sum(), holders, cause(ctx, err)
+}
+
+// lookUp resolves the entry points and runs the search.
+func (g *gathering) lookUp(ctx context.Context, entries []string) error {
+	var at []netip.AddrPort
+	for _, entry := range entries {
+		addrs, _, err := g.c.addresses(ctx, entry)
+		if err != nil {
+			return err
+		}
+		for _, a := range addrs {
+			if !slices.Contains(at, a) {
+				at = append(at, a)
+			}
+		}
+	}
+	return g.run(ctx, at)
 }
 
 // cause is why a search ended early, nil if it did not.

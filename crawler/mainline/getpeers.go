@@ -50,43 +50,6 @@ type reply struct {
 	err  error
 }
 
-// enter asks every entry point for nodes near the key, as clients do that join.
-func (g *gathering) enter(ctx context.Context, entries []string) error {
-	var at []netip.AddrPort
-	for _, entry := range entries {
-		addrs, _, err := g.c.addresses(ctx, entry)
-		if err != nil {
-			return err
-		}
-		for _, a := range addrs {
-			if !g.entries[a] {
-				g.entries[a] = true
-				at = append(at, a)
-			}
-		}
-	}
-	replies := make(chan reply)
-	for _, a := range at {
-		go func() {
-			s, err := g.c.phone.call(ctx, a, g.c.findNode(g.target))
-			replies <- reply{at: a, said: s, err: err}
-		}()
-	}
-	var failed error
-	for range at {
-		r := <-replies
-		g.search.Queries += r.said.sent
-		if r.err != nil {
-			failed = r.err
-		}
-		if r.said.outcome == observation.Answered {
-			g.hear(Peer{}, NewPeer(r.said.message.ID, r.at)) // it may be an ordinary node, too
-			g.hear(Peer{}, g.c.named(r.said.message)...)
-		}
-	}
-	return failed
-}
-
 // hear takes in nodes that one names, who was heard of itself.
 func (g *gathering) hear(from Peer, named ...Peer) {
 	for _, p := range named {
@@ -97,11 +60,23 @@ func (g *gathering) hear(from Peer, named ...Peer) {
 	}
 }
 
-// run asks ever closer nodes, as lookup does, until the closest have answered.
-func (g *gathering) run(ctx context.Context) (failed error) {
+// run enters by all entry points at once, as clients do that join, and asks ever
+// closer nodes, as lookup does, until the closest have answered. Entry points
+// that are silent till then hold nobody up.
+func (g *gathering) run(ctx context.Context, entries []netip.AddrPort) error {
+	asking, stop := context.WithCancel(ctx)
+	defer stop()
 	replies := make(chan reply)
-	for under := 0; ; {
-		for under < lookupAlpha && ctx.Err() == nil && failed == nil && g.queries < lookupQueries {
+	for _, at := range entries {
+		g.entries[at] = true
+		go func() {
+			s, err := g.c.phone.call(asking, at, g.c.findNode(g.target))
+			replies <- reply{at: at, said: s, err: err}
+		}()
+	}
+	var failed error
+	for waiting, under := len(entries), 0; ; {
+		for failed == nil && ctx.Err() == nil && under < lookupAlpha && g.queries < lookupQueries {
 			next := g.next()
 			if next == nil {
 				break
@@ -109,23 +84,57 @@ func (g *gathering) run(ctx context.Context) (failed error) {
 			under++
 			next.state = underway
 			go func() {
-				s, err := g.c.phone.call(ctx, next.peer.Addr(), g.getPeers)
+				s, err := g.c.phone.call(asking, next.peer.Addr(), g.getPeers)
 				replies <- reply{from: next, said: s, err: err}
 			}()
 		}
-		if under == 0 {
-			if failed != nil || ctx.Err() != nil || g.queries >= lookupQueries || !g.secondChance() {
-				g.took = time.Since(g.began)
-				return failed
-			}
+		over := failed != nil || ctx.Err() != nil || waiting+under == 0 || g.settled()
+		if over && failed == nil && ctx.Err() == nil && g.queries < lookupQueries && g.secondChance() {
 			continue
 		}
+		if over {
+			g.took = time.Since(g.began)
+			stop()
+			for range waiting + under {
+				g.search.Queries += (<-replies).said.sent
+			}
+			return failed
+		}
 		r := <-replies
-		under--
+		if r.from == nil {
+			waiting--
+		} else {
+			under--
+		}
 		if r.err != nil {
 			failed = r.err
 		}
 		g.answer(r)
+	}
+}
+
+// settled says whether the closest of those that did not stay silent have all
+// answered, as many as are looked for.
+func (g *gathering) settled() bool {
+	counted := counter{l: g.lookup}
+	for _, c := range g.order {
+		switch {
+		case c.state == silent:
+		case c.state != answered:
+			return false
+		case counted.add(c) && counted.n == g.k:
+			return true
+		}
+	}
+	return false
+}
+
+// welcome takes in what an entry point said. It may be an ordinary node, too.
+func (g *gathering) welcome(r reply) {
+	g.search.Queries += r.said.sent
+	if r.said.outcome == observation.Answered {
+		g.hear(Peer{}, NewPeer(r.said.message.ID, r.at))
+		g.hear(Peer{}, g.c.named(r.said.message)...)
 	}
 }
 
@@ -135,6 +144,10 @@ func (g *gathering) getPeers(b, tid []byte) []byte {
 
 // answer takes in what one node said. It counts only under the ID asked for.
 func (g *gathering) answer(r reply) {
+	if r.from == nil {
+		g.welcome(r)
+		return
+	}
 	g.queries += int(r.said.sent)
 	r.from.state = silent
 	m := r.said.message

@@ -20,7 +20,7 @@ const (
 const (
 	Found    Outcome = "found"     // somebody was named who has it
 	NotFound Outcome = "not_found" // the nodes closest to it answered and named nobody
-	Entered  Outcome = "entered"   // as many nodes as a bucket holds answered, beside the entry points
+	Entered  Outcome = "entered"   // as many of the closest nodes as a bucket holds answered, half of them at least no entry points
 	ShutOut  Outcome = "shut_out"  // fewer did
 )
 

@@ -40,6 +40,7 @@ type CrawlCount struct {
 // recordTables names each view with the column that dates its rows.
 var recordTables = []struct{ name, time string }{
 	{"crawls", "started_at"}, {"visits", "visited_at"}, {"edges", "started_at"}, {"probes", "probed_at"}, {"marks", "started_at"}, {"lookups", "started_at"},
+	{"checks", "started_at"},
 }
 
 // Status describes the store. It works on a store without tables too.

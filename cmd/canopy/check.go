@@ -1,0 +1,251 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"canopy/analysis/findability"
+	"canopy/crawler"
+	"canopy/crawler/ipfs"
+	"canopy/crawler/mainline"
+	"canopy/crawler/observation"
+)
+
+// checkOptions are the settings of one run of checks.
+type checkOptions struct {
+	crawlOptions // of which those that all networks share, --bind and --protocol are used
+	list         string
+	networks     []string
+	starts       int
+	files        ruleFiles
+}
+
+const checkLong = `Look up content that stands for the commons from a cold start, as somebody does who
+has never been in the network: is it found, in how long, by how many queries, how many have
+it, on whose land, and who runs them. And ask the entry points that clients ship with: does
+each answer, who runs it, and does a start work with it alone and without it.
+
+A list of your own (--list) has this form; entry points may be left out, Canopy brings along
+those of common clients:
+
+  content:
+    - name: Debian 13.7.0, network installer for amd64
+      network: mainline
+      id: 7acf8fb590b2060dd9c3146ef770169d593433b0
+      source: https://cdimage.debian.org/debian-cd/current/amd64/bt-cd/
+  entry_points:
+    - address: router.example.org:6881
+      network: mainline
+      clients: [Example Client]
+
+Every answer goes into the table checks of the record, and from there into the report. Of
+people who share content no address is kept, only how many stand on whose land. Ctrl-C ends
+a run cleanly: what was answered is kept.`
+
+func newCheck(a *app) *cobra.Command {
+	o := checkOptions{crawlOptions: crawlOptions{pace: crawler.DefaultPace()}}
+	cmd := &cobra.Command{
+		Use: "check", Short: "Is the commons found from a cold start, and can newcomers enter?", Long: checkLong,
+		Example: `  canopy check --vantage my-university
+  canopy check --network mainline --starts 10
+  canopy check --list ours.yaml --json
+  canopy check --local --list local.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runCheck(cmd.Context(), o) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.list, "list", "", "YAML `file` with content and entry points (default: the list that Canopy brings along)")
+	flags.StringSliceVar(&o.networks, "network", nil, "check these `networks` only, separated by commas")
+	flags.IntVar(&o.starts, "starts", 3, "`starts` with each set of entry points; 0: only ask them")
+	flags.StringVar(&o.vantage, "vantage", "", "your `name` for the place that you look from, kept with the checks")
+	flags.StringVar(&o.contact, "contact", "", "`URL` or mail address where people reach you, told to peers where the protocol can")
+	flags.BoolVar(&o.local, "local", false, "allow loopback and private addresses; without it they are never contacted")
+	flags.Float64Var(&o.rate, "rate", 200, "queries per `second` in all")
+	flags.StringVar(&o.optOut, "opt-out", "", "`file` with the addresses, prefixes, ASes and peers that are never contacted")
+	flags.StringSliceVar(&o.bind, "bind", nil, "local `addresses` to send from, separated by commas (mainline)")
+	flags.StringVar(&o.protocol, "protocol", ipfs.DefaultProtocol, "protocol `ID` of the DHT, for private networks (ipfs)")
+	o.files.register(cmd)
+	return cmd
+}
+
+// checker asks what a newcomer to one network asks.
+type checker interface {
+	Network() observation.Network
+	ParseEntry(text string) error
+	ParseContent(id string) error
+	Knock(ctx context.Context, entry string) (observation.Check, []observation.Holder, error)
+	Start(ctx context.Context, entries []string) (observation.Search, error)
+	Find(ctx context.Context, entries []string, id string) (observation.Search, []observation.Holder, error)
+	Close() error
+}
+
+func mainlineChecker(o walkerOptions) (checker, error) {
+	return mainline.NewChecker(mainline.Config{
+		Bind: o.crawl.bind, Allow: func(a netip.AddrPort) bool { return o.allow(a.Addr()) }, Pacer: o.pacer, Logger: o.logger,
+	}, o.refuse)
+}
+
+func ipfsChecker(o walkerOptions) (checker, error) {
+	return ipfs.NewChecker(ipfs.Config{
+		Protocol: o.crawl.protocol, Allow: o.allow, Refuse: o.refuse, Pacer: o.pacer, Agent: agent(o.crawl.contact), Logger: o.logger,
+	})
+}
+
+func (a *app) runCheck(ctx context.Context, o checkOptions) error {
+	if o.starts < 0 || o.starts > 1000 {
+		return usagef("check: --starts %d: want 0 to 1000", o.starts)
+	}
+	if o.rate <= 0 {
+		return usagef("check: --rate must be above 0")
+	}
+	rules, err := o.files.load()
+	if err != nil {
+		return err
+	}
+	list, err := o.readList()
+	if err != nil {
+		return err
+	}
+	policy, err := a.readPolicy(o.crawlOptions)
+	if err != nil {
+		return err
+	}
+	runs, err := a.prepareChecks(o, policy, list)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, r := range runs {
+			a.close("sockets", r.Close)
+		}
+	}()
+	facts, err := a.openData()
+	if err != nil {
+		return err
+	}
+	if policy.Facts = facts; policy.OptOut.NeedsFacts() && facts.Empty() {
+		return needsFacts("check")
+	}
+	record, err := a.openRecord(ctx)
+	if err != nil {
+		return err
+	}
+	defer a.close("store", record.Close)
+	return a.checkAll(ctx, runs, record, facts, rules)
+}
+
+// readList reads the user's list, or the one that Canopy brings along.
+func (o checkOptions) readList() (findability.List, error) {
+	if o.list == "" {
+		return findability.Default(), nil
+	}
+	text, err := os.ReadFile(o.list)
+	if err != nil {
+		return findability.List{}, readable("list", o.list, err)
+	}
+	list, err := findability.ReadList(bytes.NewReader(text))
+	if err != nil {
+		return list, usagef("%s: %w", o.list, err)
+	}
+	if len(list.EntryPoints) == 0 {
+		list.EntryPoints = findability.Default().EntryPoints
+	}
+	return list, nil
+}
+
+// prepareChecks makes a checker for each network that is to be checked, and
+// refuses what no network can look up.
+func (a *app) prepareChecks(o checkOptions, policy *crawler.Policy, list findability.List) (runs []*checkRun, err error) {
+	defer func() {
+		if err != nil {
+			for _, r := range runs {
+				a.close("sockets", r.Close)
+			}
+			runs = nil
+		}
+	}()
+	wanted, err := o.wanted(list)
+	if err != nil {
+		return nil, err
+	}
+	o.pace.Global.PerSecond = o.rate
+	scope := observation.ScopeGlobal
+	if o.local { // the pace that protects strangers' networks is not needed on our own
+		scope = observation.ScopeLocal
+		o.pace.PerPrefix, o.pace.Global = crawler.Rate{}, crawler.Rate{PerSecond: o.rate, Burst: 500}
+	}
+	for _, n := range wanted {
+		of := list.Of(n.name)
+		c, err := n.checker(walkerOptions{
+			crawl: o.crawlOptions, allow: func(addr netip.Addr) bool { return policy.Allow(addr) }, refuse: policy.OptOut.HasPeer,
+			pacer: crawler.NewPacer(o.pace), logger: a.logger,
+		})
+		if err != nil {
+			return runs, usageError{err}
+		}
+		runs = append(runs, &checkRun{checker: c, list: of, starts: o.starts, vantage: o.vantage, scope: scope})
+		for _, e := range of.EntryPoints {
+			if err := c.ParseEntry(e.Address); err != nil {
+				return runs, usagef("check: entry point of %s: %w", n.name, err)
+			}
+		}
+		for _, p := range of.Content {
+			if err := c.ParseContent(p.ID); err != nil {
+				return runs, usagef("check: %q of %s: %w", p.Name, n.name, err)
+			}
+		}
+		if len(of.EntryPoints) == 0 {
+			return runs, usagef("check: the list has no entry point of %s to start at", n.name)
+		}
+	}
+	return runs, nil
+}
+
+// wanted are the networks of the list, or those of them that the user named.
+func (o checkOptions) wanted(list findability.List) ([]network, error) {
+	var names []string
+	for _, n := range networks {
+		names = append(names, n.name)
+	}
+	known := func(name string) error {
+		for _, n := range names {
+			if n == name {
+				return nil
+			}
+		}
+		return usagef("check: there is no network %q, only %s", name, strings.Join(names, ", "))
+	}
+	for _, name := range o.networks {
+		if err := known(name); err != nil {
+			return nil, err
+		}
+	}
+	listed := map[string]bool{}
+	for _, c := range list.Content {
+		listed[c.Network] = true
+	}
+	for _, e := range list.EntryPoints {
+		listed[e.Network] = listed[e.Network] || len(list.Content) == 0 || o.list == ""
+	}
+	for name := range listed {
+		if err := known(name); err != nil {
+			return nil, err
+		}
+	}
+	var wanted []network
+	for _, n := range networks {
+		if named := fmt.Sprintf(",%s,", strings.Join(o.networks, ",")); listed[n.name] && (len(o.networks) == 0 || strings.Contains(named, ","+n.name+",")) {
+			wanted = append(wanted, n)
+		}
+	}
+	if len(wanted) == 0 {
+		return nil, usagef("check: the list has nothing of %s", strings.Join(o.networks, ", "))
+	}
+	return wanted, nil
+}
