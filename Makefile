@@ -8,7 +8,7 @@ FLAGS    = -ldflags '-X main.version=$(VERSION)'
 TEST     = $(GO) test -timeout 10m -p 2
 
 .DEFAULT_GOAL := help
-.PHONY: help build engine data clients kubo demo test soak race lint fuzz validate bench clean
+.PHONY: help build engine data axe clients kubo demo test soak race lint fuzz validate bench clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -25,6 +25,11 @@ data: .data/node_modules/.package-lock.json ## install the address-to-AS table (
 
 .data/node_modules/.package-lock.json: .data/package-lock.json
 	$(NPM) ci --prefix .data --no-audit --no-fund
+
+axe: reports/testdata/axe/node_modules/.package-lock.json ## install axe-core (npm, MPL 2.0), which a test of the report asks about accessibility
+
+reports/testdata/axe/node_modules/.package-lock.json: reports/testdata/axe/package-lock.json
+	$(NPM) ci --prefix reports/testdata/axe --no-audit --no-fund
 
 CLIENTS = crawler/mainline/testdata/clients crawler/ipfs/testdata/clients
 clients: $(CLIENTS:=/node_modules/.package-lock.json) ## install the foreign DHT clients that tests crawl, as far as npm has them

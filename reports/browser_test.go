@@ -43,7 +43,7 @@ func browser(t *testing.T) context.Context {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel = context.WithTimeout(ctx, 8*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -109,10 +109,14 @@ func TestPageInABrowser(t *testing.T) {
 	call(t, ctx, network.Enable, network.EnableParams{})
 	call(t, ctx, runtime.Enable, cdp.Empty{})
 	call(t, ctx, log.Enable, cdp.Empty{})
+	_, err = Archive(filepath.Dir(dir), day, hostile[0])
+	must(t, err)
+	archive := "file://" + filepath.Join(filepath.Dir(dir), Index)
 	url := "file://" + filepath.Join(dir, Index)
 	for _, width := range []int64{390, 1280} {
 		for _, scheme := range []string{"light", "dark"} {
 			t.Run(fmt.Sprintf("%s at %d", scheme, width), func(t *testing.T) { inspect(t, ctx, url, width, scheme) })
+			t.Run(fmt.Sprintf("archive, %s at %d", scheme, width), func(t *testing.T) { inspect(t, ctx, archive, width, scheme) })
 		}
 	}
 	c.mu.Lock()
@@ -126,6 +130,35 @@ func call[P, R any](t *testing.T, ctx context.Context, command cdp.Command[P, R]
 	t.Helper()
 	if _, err := chromedp.Call(ctx, command, params); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// axe is what finds faults of accessibility. It is no part of the page: the
+// browser's debugger runs it.
+const axe = "testdata/axe/node_modules/axe-core/axe.min.js"
+
+// accessible fails for each serious or critical fault that axe-core finds.
+func accessible(t *testing.T, ctx context.Context) {
+	t.Helper()
+	source, err := os.ReadFile(axe)
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Log("accessibility is not checked: run `make axe` to install axe-core")
+		return
+	}
+	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool](string(source)+"\n;true")); err != nil {
+		t.Fatal(err)
+	}
+	found, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](`axe.run(document).then(r => r.passes.length > 10 ? r.violations : [{id: 'axe', impact: 'critical', help: 'nothing was checked', nodes: [{target: [], failureSummary: ''}]}]).then(list => list
+		.filter(v => v.impact === 'serious' || v.impact === 'critical')
+		.flatMap(v => v.nodes.map(n => v.id + ' (' + v.impact + '): ' + v.help + ': ' + n.target.join(' ') + ': ' + n.failureSummary)))`, chromedp.EvalAwaitPromise))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fault := range found {
+		t.Error(fault)
 	}
 }
 
@@ -158,6 +191,7 @@ func inspect(t *testing.T, ctx context.Context, url string, width int64, scheme 
 			t.Errorf("%s: %d", fault, n)
 		}
 	}
+	accessible(t, ctx)
 	picture, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		t.Fatal(err)
@@ -173,5 +207,6 @@ func inspect(t *testing.T, ctx context.Context, url string, width int64, scheme 
 	if err != nil {
 		t.Fatal(err)
 	}
-	must(t, os.WriteFile(filepath.Join(keep, fmt.Sprintf("%d-%s.png", width, scheme)), whole, 0o644))
+	name := fmt.Sprintf("%s-%d-%s.png", filepath.Base(filepath.Dir(url)), width, scheme)
+	must(t, os.WriteFile(filepath.Join(keep, name), whole, 0o644))
 }

@@ -62,6 +62,7 @@ func Build(ctx context.Context, q analysis.Querier, opt Options) (*Report, error
 		n.slug = r.slug(n)
 		n.window = analysis.Window{From: opt.From, To: opt.To}
 		n.published = opt.Published
+		n.warnOfTime(opt.Generated)
 		if err := n.read(ctx, q, opt.Rules); err != nil {
 			return nil, fmt.Errorf("build report on %s: %w", legible(n.Name), err)
 		}
@@ -69,6 +70,9 @@ func Build(ctx context.Context, q analysis.Querier, opt Options) (*Report, error
 		r.Networks = append(r.Networks, *n)
 	}
 	if len(r.Networks) == 0 {
+		if opt.From.After(opt.Generated) {
+			return nil, fmt.Errorf("no finished crawl %s, which lies ahead: %w", opt.period(), ErrNoCrawl)
+		}
 		return nil, fmt.Errorf("no finished crawl %s: %w", opt.period(), ErrNoCrawl)
 	}
 	return r, nil
@@ -176,6 +180,19 @@ func newNetwork(crawls []reachability.Crawl) *Network {
 		n.Absent = "No shares: of " + plural(len(crawls), "finished crawl") + " none came to its end and found a reachable peer."
 	}
 	return n
+}
+
+// warnOfTime warns of crawls that were made later than now.
+func (n *Network) warnOfTime(now time.Time) {
+	ahead := 0
+	for _, c := range n.Crawls {
+		if c.StartedAt.After(now) {
+			ahead++
+		}
+	}
+	if ahead > 0 {
+		n.Warnings = append(n.Warnings, plural(ahead, "crawl")+" dated later than this report: a clock was wrong, there or here.")
+	}
 }
 
 // read fills in what the record says of a network.

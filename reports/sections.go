@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -137,9 +138,31 @@ func (v view) trend() page.Section {
 	if len(v.Used) < 2 {
 		return v.part("trend", "Over time", notice("One crawl only: there is no trend to show yet. Crawl again, and this part fills."))
 	}
-	return v.part("trend", "Over time",
+	return v.part("trend", "Over time", v.gaps(),
 		v.figure("trend"), v.trendTable("hosting class", v.Trend, landLabel),
 		v.figure("operator-trend"), v.trendTable("who runs them, as far as the evidence decides", v.OperatorTrend, operatorLabel))
+}
+
+// gaps says where so long a time passed between two crawls that a line from one
+// to the other tells nothing.
+func (v view) gaps() []page.Block {
+	used := v.used()
+	var waits []time.Duration
+	for i, c := range used[1:] {
+		waits = append(waits, c.StartedAt.Sub(used[i].StartedAt))
+	}
+	usual := slices.Sorted(slices.Values(waits))[len(waits)/2]
+	var list []string
+	for i, wait := range waits {
+		if wait > 24*time.Hour && wait > 5*usual {
+			list = append(list, fmt.Sprintf("No whole crawl between %s and %s, %s: what lies between is not known, and lines only join the ends.",
+				used[i].StartedAt.Format("2 January 2006"), used[i+1].StartedAt.Format("2 January 2006"), lasting(wait)))
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	return []page.Block{{List: list}}
 }
 
 func (v view) trendTable(by string, trend []Trend, label func(string) string) []page.Block {

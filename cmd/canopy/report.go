@@ -19,6 +19,7 @@ import (
 type reportOptions struct {
 	from, to string
 	out      string
+	index    string
 }
 
 func newReport(a *app) *cobra.Command {
@@ -27,15 +28,41 @@ func newReport(a *app) *cobra.Command {
 		Use: "report", Short: "Write the report of a period: HTML, PNG, SVG and figures.json",
 		Long: `Compute every figure of a period from the record and write one self-contained page
 (index.html), each figure as PNG and SVG, and figures.json with every number, its unit,
-n, interval and method.`,
-		Example: "  canopy report --out report\n  canopy report --from 2026-10-01 --to 2026-11-01 --out october",
+n, interval and method. Tables stand beside it as CSV.
+
+With --from, headlines are compared with those of the period of equal length before.
+With --index, no report is made: a folder of reports gets a page that leads to each.`,
+		Example: "  canopy report --out report\n  canopy report --from 2026-10-01 --to 2026-11-01 --out reports/2026-10\n  canopy report --index reports",
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runReport(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.index != "" {
+				return a.runArchive(o.index)
+			}
+			return a.runReport(cmd.Context(), o)
+		},
 	}
 	cmd.Flags().StringVar(&o.from, "from", "", "first `day` or moment, such as 2026-10-01 or 2026-10-01T06:00:00Z (default: the first crawl)")
 	cmd.Flags().StringVar(&o.to, "to", "", "`day` or moment before which the period ends (default: the last crawl)")
 	cmd.Flags().StringVar(&o.out, "out", "report", "`folder` to write to")
+	cmd.Flags().StringVar(&o.index, "index", "", "`folder` whose folders are reports: write the page of its archive")
+	for _, other := range []string{"from", "to", "out"} {
+		cmd.MarkFlagsMutuallyExclusive("index", other)
+	}
 	return cmd
+}
+
+// runArchive writes the page of an archive.
+func (a *app) runArchive(dir string) error {
+	n, err := reports.Archive(dir, time.Now(), software())
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, reports.Index)
+	if a.json {
+		return a.printJSON(map[string]any{"archive": path, "reports": n})
+	}
+	fmt.Fprintf(a.stdout, "Archive of %d reports: %s\n", n, path)
+	return nil
 }
 
 func (a *app) runReport(ctx context.Context, o reportOptions) error {
