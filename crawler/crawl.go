@@ -33,6 +33,7 @@ type Options struct {
 // Progress is how far a crawl is.
 type Progress struct {
 	Network    string        `json:"network"`
+	Stage      string        `json:"stage,omitempty"` // what is done before or after the walk itself, and how far; the rest is empty then
 	Elapsed    time.Duration `json:"elapsed_ns"`
 	Discovered int           `json:"discovered"` // peers named by somebody
 	Visited    int           `json:"visited"`    // peers whose outcome is final

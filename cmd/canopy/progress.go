@@ -76,6 +76,9 @@ func (p *progressPrinter) done(network string) {
 }
 
 func progressLine(p crawler.Progress) string {
+	if p.Stage != "" {
+		return fmt.Sprintf("%s %5s  %s", p.Network, p.Elapsed.Truncate(time.Second), p.Stage)
+	}
 	return fmt.Sprintf("%s %5s  found %s  answered %s  queue %s  %s queries/s",
 		p.Network, p.Elapsed.Truncate(time.Second), count(p.Discovered), count(p.Answered), count(p.Queued+p.InFlight), count(int(p.Rate)))
 }

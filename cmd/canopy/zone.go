@@ -50,12 +50,16 @@ func zoneWalker(cfg mainline.Config, o zoneOptions, local bool) (walkFunc, error
 	if cfg.Zone, err = mainline.ParseZone(o.zone); err != nil {
 		return nil, err
 	}
-	sizer, err := mainline.NewSizer(cfg, mainline.SizerOptions{Plant: orNone(o.plant), Confirm: orNone(o.confirm), Lookups: orNone(o.lookups)})
+	var stages stages
+	sizer, err := mainline.NewSizer(cfg, mainline.SizerOptions{
+		Plant: orNone(o.plant), Confirm: orNone(o.confirm), Lookups: orNone(o.lookups), Progress: stages.show,
+	})
 	if err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context, sink crawler.Sink, opts crawler.Options) (observation.Crawl, error) {
 		defer sizer.Close()
+		stages.began, stages.to = time.Now(), opts.Progress
 		note, err := sizer.Mark(ctx)
 		if err != nil {
 			return observation.Crawl{}, err
@@ -67,6 +71,19 @@ func zoneWalker(cfg mainline.Config, o zoneOptions, local bool) (walkFunc, error
 		}
 		return crawl, measure(ctx, sizer, keeper(sink), crawl.ID)
 	}, nil
+}
+
+// stages shows, once a second, what is done beside a walk.
+type stages struct {
+	to          func(crawler.Progress) // nil: nobody
+	began, last time.Time
+}
+
+func (s *stages) show(p mainline.SizerProgress) {
+	if now := time.Now(); s.to != nil && (now.Sub(s.last) >= time.Second || p.Done == p.Total) {
+		s.last = now
+		s.to(crawler.Progress{Network: mainline.Network().Name, Elapsed: now.Sub(s.began), Stage: fmt.Sprintf("%s: %d of %d", p.Stage, p.Done, p.Total)})
+	}
 }
 
 // orNone turns 0 into what a Sizer takes for none.

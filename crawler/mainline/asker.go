@@ -24,12 +24,13 @@ type asker struct {
 	local   [families]netip.AddrPort
 	want    []anacrolix.Want
 	self    map[Peer]bool // never asked
+	pulse   *pulse
 }
 
 // openAsker starts nodes with the given ID on the given local addresses. A
 // read-only one answers nobody and says so (BEP 43), so that it enters no table.
-func openAsker(cfg Config, id krpc.ID, readOnly bool, bind ...netip.Addr) (*asker, error) {
-	a := &asker{cfg: cfg, self: map[Peer]bool{}}
+func openAsker(cfg Config, pulse *pulse, id krpc.ID, readOnly bool, bind ...netip.Addr) (*asker, error) {
+	a := &asker{cfg: cfg, self: map[Peer]bool{}, pulse: pulse}
 	for _, local := range bind {
 		f := familyOf(local)
 		if a.servers[f] != nil {
@@ -61,7 +62,7 @@ func (a *asker) listen(f family, id krpc.ID, readOnly bool, local netip.Addr) er
 	a.servers[f], err = dht.NewServer(&dht.ServerConfig{
 		NodeId: anacrolix.ID(id), Conn: conn, Passive: readOnly, NoSecurity: true,
 		StartingNodes:    func() ([]dht.Addr, error) { return nil, errors.New("we choose whom to ask") },
-		QueryResendDelay: func() time.Duration { return a.cfg.MinTimeout },
+		QueryResendDelay: a.pulse.timeout,              // how long one query waits: we send again ourselves
 		SendLimiter:      rate.NewLimiter(rate.Inf, 1), // the default one is shared by all; ours is the pacer
 		Logger:           log.Default.FilterLevel(log.Critical),
 	})
@@ -79,12 +80,12 @@ func (a *asker) close() {
 	}
 }
 
-// find asks a node for nodes near target, once again if it stays silent, and
-// returns what it named. An answer counts only with the ID asked for; a peer
+// find asks a node for nodes near target, up to tries times if it stays silent,
+// and returns what it named. An answer counts only with the ID asked for; a peer
 // without an ID may have any.
-func (a *asker) find(ctx context.Context, p Peer, target krpc.ID) (named []Peer, sent int, ok bool) {
+func (a *asker) find(ctx context.Context, p Peer, target krpc.ID, tries int) (named []Peer, sent int, ok bool) {
 	s, addr := a.servers[p.family()], p.Addr()
-	if s == nil || a.self[p] || !a.allowed(addr) {
+	if s == nil || a.self[p] || !a.allowed(addr) || a.cfg.Refuse(p.ID.String()) {
 		return nil, 0, false
 	}
 	input := dht.QueryInput{
@@ -92,14 +93,18 @@ func (a *asker) find(ctx context.Context, p Peer, target krpc.ID) (named []Peer,
 		MsgArgs:  anacrolix.MsgArgs{Target: anacrolix.ID(target), InfoHash: anacrolix.ID(target), Want: a.want},
 		NumTries: 1, RateLimiting: dht.QueryRateLimiting{NotAny: true},
 	}
-	for sent < maxSends && a.pace(ctx, addr.Addr()) {
+	for sent < tries && a.pace(ctx, addr.Addr()) {
 		sent++
+		began := time.Now()
 		r := s.Query(ctx, dht.NewAddr(net.UDPAddrFromAddrPort(addr)), "find_node", input)
 		if r.Err != nil {
 			continue
 		}
 		if r.Reply.Y != "r" || r.Reply.R == nil || p.ID != (krpc.ID{}) && krpc.ID(r.Reply.R.ID) != p.ID {
 			return nil, sent, false
+		}
+		if sent == 1 {
+			a.pulse.sample(time.Since(began))
 		}
 		r.Reply.R.ForAllNodes(func(n anacrolix.NodeInfo) {
 			ip, valid := netip.AddrFromSlice(n.Addr.IP)

@@ -31,6 +31,9 @@ type Config struct {
 
 	// Allow tells which endpoints may be contacted and named as neighbours.
 	Allow func(netip.AddrPort) bool
+	// Refuse tells the IDs, in hexadecimal, of peers that no lookup may ask. A
+	// walk asks whom it is given. Nil refuses nobody.
+	Refuse func(id string) bool
 	// Pacer is asked before every query; nil means no limit.
 	Pacer Pacer
 
@@ -71,6 +74,9 @@ func (c Config) withDefaults() Config {
 		c.MaxPerBlock = 16384
 	}
 	c.MaxPerBlock = min(c.MaxPerBlock, math.MaxUint16)
+	if c.Refuse == nil {
+		c.Refuse = func(string) bool { return false }
+	}
 	if c.MinTimeout <= 0 {
 		c.MinTimeout = time.Second
 	}

@@ -6,12 +6,14 @@ import (
 	"encoding/binary"
 	"math"
 	"slices"
+	"time"
 
 	"canopy/crawler/mainline/krpc"
 )
 
 const (
-	lookupAlpha   = 8    // queries of one lookup under way at once
+	lookupAlpha   = 8    // queries of one lookup under way at once that may still be answered soon
+	lookupUnder   = 32   // queries of one lookup under way at once
 	lookupQueries = 400  // of one lookup at most, so that endless invented nodes end it
 	lookupKnown   = 1024 // candidates of one lookup, the closest ones
 )
@@ -31,6 +33,8 @@ type candidate struct {
 	peer     Peer
 	distance krpc.ID
 	state    asking
+	again    bool // has its second chance
+	slow     bool // under way for so long that others are asked beside it
 }
 
 // lookup is one search for the k nodes closest to a target, by Kademlia's
@@ -55,25 +59,23 @@ type answer struct {
 	ok    bool
 }
 
-// lookup searches from the given nodes. It ends early when ctx does.
+// lookup searches from the given nodes. It ends early when ctx does. Who does
+// not answer soon holds nobody up: another is asked beside it.
 func (a *asker) lookup(ctx context.Context, target krpc.ID, k int, skip func(*krpc.ID) bool, from []Peer) *lookup {
 	l := &lookup{target: target, k: k, skip: skip, known: map[Peer]bool{}}
 	for _, p := range from {
 		l.add(p)
 	}
-	answers := make(chan answer)
-	for under := 0; ; {
-		for under < lookupAlpha && ctx.Err() == nil && l.queries < lookupQueries {
+	answers, slow := make(chan answer), make(chan *candidate, lookupUnder)
+	for under, quick := 0, 0; ; {
+		for quick < lookupAlpha && under < lookupUnder && ctx.Err() == nil && l.queries < lookupQueries {
 			c := l.next()
 			if c == nil {
 				break
 			}
-			under++
-			c.state = underway
-			go func() {
-				named, sent, ok := a.find(ctx, c.peer, target)
-				answers <- answer{c, named, sent, ok}
-			}()
+			under, quick = under+1, quick+1
+			c.state, c.slow = underway, false
+			go a.pursue(ctx, c, target, answers, slow)
 		}
 		if under == 0 {
 			if ctx.Err() != nil || l.queries >= lookupQueries || !l.secondChance() {
@@ -81,9 +83,36 @@ func (a *asker) lookup(ctx context.Context, target krpc.ID, k int, skip func(*kr
 			}
 			continue
 		}
-		l.take(<-answers)
-		under--
+		select {
+		case c := <-slow:
+			if c.state == underway && !c.slow {
+				c.slow, quick = true, quick-1
+			}
+		case r := <-answers:
+			if under--; !r.from.slow {
+				quick--
+			}
+			l.take(r)
+		}
 	}
+}
+
+// pursue asks one candidate, once, and twice where it has a second chance, and
+// tells when it is slow.
+func (a *asker) pursue(ctx context.Context, c *candidate, target krpc.ID, answers chan<- answer, slow chan<- *candidate) {
+	late := time.AfterFunc(a.pulse.soon(), func() {
+		select {
+		case slow <- c:
+		default: // then it just holds its place
+		}
+	})
+	defer late.Stop()
+	tries := 1
+	if c.again {
+		tries = maxSends
+	}
+	named, sent, ok := a.find(ctx, c.peer, target, tries)
+	answers <- answer{c, named, sent, ok}
 }
 
 // add takes in a candidate if it is new and close enough.
@@ -109,7 +138,7 @@ func (l *lookup) add(p Peer) {
 }
 
 // next is the closest candidate to be asked, among the k closest that count
-// and did not stay silent.
+// and are not silent so far.
 func (l *lookup) next() *candidate {
 	counted := counter{l: l}
 	for _, c := range l.order {
@@ -118,7 +147,7 @@ func (l *lookup) next() *candidate {
 			return nil
 		case c.state == unasked:
 			return c
-		case c.state != silent:
+		case c.state != silent && !c.slow:
 			counted.add(c)
 		}
 	}
@@ -145,7 +174,7 @@ func (l *lookup) skipped(c *candidate) bool { return l.skip != nil && l.skip(&c.
 
 func (l *lookup) take(a answer) {
 	l.queries += a.sent
-	a.from.state = silent
+	a.from.state, a.from.slow = silent, false
 	if !a.ok {
 		return
 	}
@@ -168,7 +197,7 @@ func (l *lookup) secondChance() (any bool) {
 		case counted.n >= l.k:
 			return any
 		case c.state == silent:
-			c.state, any = unasked, true
+			c.state, c.again, any = unasked, true, true
 		case c.state == answered:
 			counted.add(c)
 		}

@@ -21,6 +21,16 @@ type SizerOptions struct {
 	Confirm int           // nodes of the network in the zone that are confirmed alive before the walk; 50
 	Lookups int           // of random targets; 100
 	Wait    time.Duration // longest wait until others name the planted nodes; 3 minutes
+
+	// Progress is told after each step how far a stage is, one call at a time;
+	// nil is never.
+	Progress func(SizerProgress)
+}
+
+// SizerProgress is how far one stage of a Sizer's work is.
+type SizerProgress struct {
+	Stage       string // what is done, for people
+	Done, Total int
 }
 
 func (o SizerOptions) withDefaults() SizerOptions {
@@ -49,12 +59,14 @@ type Sizer struct {
 	walker  *Walker
 	own     *ownPace
 	asker   *asker
+	pulse   *pulse
 	planted []*plantedNode
 	marks   []observation.Mark
 	at      map[krpc.ID]bool // our own nodes
 	pool    []Peer           // nodes that answered, where lookups begin
 	mean    float64          // distance of the k-th closest
 	mu      sync.Mutex       // of pool
+	telling sync.Mutex       // one tells progress at a time
 }
 
 // plantedNode is a node of our own.
@@ -78,7 +90,7 @@ func NewSizer(cfg Config, opt SizerOptions) (*Sizer, error) {
 	if cfg.Zone.Bits == 0 {
 		return nil, errors.New("measure size: no zone is configured")
 	}
-	return &Sizer{cfg: w.cfg, opt: opt.withDefaults(), walker: w, own: own, at: map[krpc.ID]bool{}}, nil
+	return &Sizer{cfg: w.cfg, opt: opt.withDefaults(), walker: w, own: own, pulse: newPulse(&w.cfg), at: map[krpc.ID]bool{}}, nil
 }
 
 // Walker walks the zone. It does not spare our own nodes, many of which may
@@ -125,7 +137,7 @@ func (s *Sizer) Mark(ctx context.Context) (note string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("mark nodes: %w", err)
 	}
-	if s.asker, err = openAsker(s.cfg, randomID(), true, addrs...); err != nil {
+	if s.asker, err = openAsker(s.cfg, s.pulse, randomID(), true, addrs...); err != nil {
 		return "", fmt.Errorf("mark nodes: %w", err)
 	}
 	if s.pool, err = s.walker.entries(ctx); err != nil {
@@ -135,11 +147,15 @@ func (s *Sizer) Mark(ctx context.Context) (note string, err error) {
 		return "", fmt.Errorf("plant nodes: %w", err)
 	}
 	for range 2 { // so that what follows does not crowd the few entry points
-		s.each(warming, func(int) { s.look(ctx, randomID(), replyNodes) })
+		s.each("look around", warming, func(int) { s.look(ctx, randomID(), replyNodes) })
 	}
-	s.each(len(s.planted), func(i int) { s.announce(ctx, s.planted[i]) })
+	var planting sync.WaitGroup
+	planting.Go(func() {
+		s.each("announce planted nodes", len(s.planted), func(i int) { s.announce(ctx, s.planted[i]) })
+		s.await(ctx)
+	})
 	s.confirm(ctx)
-	s.await(ctx)
+	planting.Wait()
 	confirmed, named := len(s.marks), 0
 	for _, p := range s.planted {
 		m := observation.Mark{Network: Network().Name, PeerID: p.id.String(), Kind: observation.Planted, Named: p.seen != Peer{}}
@@ -168,7 +184,7 @@ func (s *Sizer) plant(addrs []netip.Addr) error {
 			}
 		}
 		id := s.cfg.Zone.random()
-		a, err := openAsker(s.cfg, id, false, bind...)
+		a, err := openAsker(s.cfg, s.pulse, id, false, bind...)
 		if err != nil {
 			return err
 		}
@@ -202,7 +218,7 @@ func (s *Sizer) await(ctx context.Context) {
 				missing = append(missing, p)
 			}
 		}
-		s.each(len(missing), func(i int) {
+		s.each("find planted nodes by their neighbours", len(missing), func(i int) {
 			p := missing[i]
 			if c, ok := s.look(ctx, p.id, replyNodes).named(p.id); ok && c.state == answered {
 				p.seen = c.peer
@@ -212,7 +228,7 @@ func (s *Sizer) await(ctx context.Context) {
 		if len(missing) == 0 || time.Until(end) < pause || !sleep(ctx, pause) {
 			return
 		}
-		s.each(len(missing), func(i int) { s.announce(ctx, missing[i]) })
+		s.each("announce planted nodes again", len(missing), func(i int) { s.announce(ctx, missing[i]) })
 	}
 }
 
@@ -223,7 +239,7 @@ func (s *Sizer) confirm(ctx context.Context) {
 	known := map[krpc.ID]bool{}
 	for try := 0; try < 4 && len(known) < s.opt.Confirm && ctx.Err() == nil; try++ {
 		found := make([]Peer, s.opt.Confirm-len(known))
-		s.each(len(found), func(i int) {
+		s.each("confirm nodes of the zone", len(found), func(i int) {
 			if closest := s.look(ctx, s.cfg.Zone.random(), 1).closest(); len(closest) > 0 {
 				found[i] = closest[0]
 			}
@@ -278,8 +294,24 @@ func (s *Sizer) starts(target krpc.ID) []Peer {
 	return from
 }
 
+// each runs f for 0 to n-1, a few at once, and tells how far that is.
+func (s *Sizer) each(stage string, n int, f func(int)) {
+	if s.opt.Progress == nil {
+		each(n, f)
+		return
+	}
+	done := 0
+	each(n, func(i int) {
+		f(i)
+		s.telling.Lock()
+		defer s.telling.Unlock()
+		done++
+		s.opt.Progress(SizerProgress{stage, done, n})
+	})
+}
+
 // each runs f for 0 to n-1, a few at once.
-func (s *Sizer) each(n int, f func(int)) {
+func each(n int, f func(int)) {
 	var wg sync.WaitGroup
 	places := make(chan int)
 	for range min(background, n) {

@@ -27,7 +27,7 @@ func (s *Sizer) Measure(ctx context.Context) ([]observation.Lookup, []observatio
 	}
 	done := make([]observation.Lookup, s.opt.Lookups)
 	first := min(len(done), scouts)
-	s.each(first, func(i int) { done[i] = s.measure(ctx, uint32(i)) })
+	s.each("look up random keys", first, func(i int) { done[i] = s.measure(ctx, uint32(i)) })
 	s.mean = meanDistance(done[:first])
 	// The rest is done in random order, so that whatever trouble there is for a
 	// while meets lookups of both kinds alike.
@@ -36,7 +36,7 @@ func (s *Sizer) Measure(ctx context.Context) ([]observation.Lookup, []observatio
 		aimed = 0
 	}
 	order := rand.Perm(rest + aimed)
-	s.each(len(order), func(i int) {
+	s.each("look up random keys and marked nodes", len(order), func(i int) {
 		if n := order[i]; n < rest {
 			done[first+n] = s.measure(ctx, uint32(first+n))
 		} else {

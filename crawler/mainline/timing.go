@@ -1,6 +1,9 @@
 package mainline
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // rtt estimates how long to wait for a reply from the round trips of the walk
 // so far, in the manner of RFC 6298. A walk has thousands of samples in one
@@ -34,6 +37,34 @@ func (r *rtt) timeout() time.Duration {
 		wait = r.smooth + 4*r.spread
 	}
 	return min(max(wait, r.low), r.high)
+}
+
+// pulse is an rtt that several lookups learn from and go by.
+type pulse struct {
+	mu  sync.Mutex
+	rtt rtt
+}
+
+func newPulse(cfg *Config) *pulse { return &pulse{rtt: rtt{low: cfg.MinTimeout, high: cfg.MaxTimeout}} }
+
+func (p *pulse) sample(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rtt.sample(d)
+}
+
+func (p *pulse) timeout() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rtt.timeout()
+}
+
+// soon is the time in which most replies come that come at all: a quarter of
+// the time-out, or more where round trips are long.
+func (p *pulse) soon() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return max(p.rtt.timeout()/4, min(p.rtt.smooth+2*p.rtt.spread, p.rtt.high))
 }
 
 // agenda holds what waits for a time: a binary heap, earliest first.

@@ -109,14 +109,15 @@ func (w *Walker) Seeds(ctx context.Context) ([]Peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := openAsker(w.cfg, w.id, true, addrs...)
+	a, err := openAsker(w.cfg, newPulse(&w.cfg), w.id, true, addrs...)
 	if err != nil {
 		return nil, err
 	}
 	defer a.close()
+	var looked [entrances]*lookup
+	each(entrances, func(i int) { looked[i] = a.lookup(ctx, w.cfg.Zone.random(), replyNodes, nil, from) })
 	var inside heard
-	for range entrances {
-		l := a.lookup(ctx, w.cfg.Zone.random(), replyNodes, nil, from)
+	for _, l := range looked {
 		for _, c := range l.order {
 			if w.cfg.Zone.Contains(&c.peer.ID) {
 				inside.add(c.peer)

@@ -1,8 +1,10 @@
 package mainline_test
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"canopy/crawler/mainline"
 	"canopy/crawler/mainline/krpc"
@@ -44,5 +46,49 @@ func TestZoneContainsWhatSharesItsPrefix(t *testing.T) {
 		t.Errorf("a random zone: %s, %v", z, err)
 	} else if again, _ := mainline.ParseZone(z.String()); again != z {
 		t.Errorf("%s came back as %s", z, again)
+	}
+}
+
+// TestLookupsHonourOptOut: who asked not to be contacted is left alone also by the lookups beside a walk, whoever names
+// it.
+func TestLookupsHonourOptOut(t *testing.T) {
+	inZone := func(last byte) (id krpc.ID) {
+		id[0], id[krpc.IDLen-1] = 0x80, last
+		return id
+	}
+	good := func(r *responder, m *krpc.Message, _ netip.AddrPort) [][]byte { return [][]byte{answer(r, m)} }
+	refused := respond(t, "127.4.1.1:0", inZone(1), good)
+	willing := respond(t, "127.4.1.2:0", inZone(2), good)
+	entry := respond(t, "127.4.1.3:0", inZone(3), func(r *responder, m *krpc.Message, _ netip.AddrPort) [][]byte {
+		return [][]byte{answer(r, m, at(refused.peer.ID, refused.peer.Addr().String()), at(willing.peer.ID, willing.peer.Addr().String()))}
+	})
+	zone, err := mainline.ParseZone("1/1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := local(entry.peer.Addr().String())
+	cfg.Zone, cfg.Refuse = zone, func(id string) bool { return id == refused.peer.ID.String() }
+	sizer, err := mainline.NewSizer(cfg, mainline.SizerOptions{Plant: -1, Confirm: 4, Lookups: 4, Wait: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sizer.Close()
+	if _, err := sizer.Mark(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sizer.Walker().Seeds(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, marks, err := sizer.Measure(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if refused.queries() > 0 || willing.queries() == 0 {
+		t.Errorf("%d queries to who opted out, %d to another", refused.queries(), willing.queries())
+	}
+	for _, m := range marks {
+		if m.PeerID == refused.peer.ID.String() {
+			t.Errorf("%+v", m)
+		}
 	}
 }
