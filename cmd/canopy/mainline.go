@@ -46,7 +46,7 @@ func mainlineWalker(o walkerOptions) (walkFunc, error) {
 	}
 	cfg := mainline.Config{
 		Bootstrap: bootstrap, Bind: o.crawl.bind, ReadTables: o.crawl.edges, Capabilities: o.crawl.sampled,
-		Allow: func(a netip.AddrPort) bool { return o.allow(a.Addr()) }, Pacer: o.pacer, Logger: o.logger,
+		Allow: func(a netip.AddrPort) bool { return o.allow(a.Addr()) }, Refuse: o.refuse, Pacer: o.pacer, Logger: o.logger,
 	}
 	if zone := o.crawl.zoneOptions; zone != beside && zone != (zoneOptions{}) {
 		return zoneWalker(cfg, zone, o.crawl.local)
