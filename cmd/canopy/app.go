@@ -63,6 +63,9 @@ func (a *app) openStore(ctx context.Context, o store.Options) (*store.Store, err
 	if errors.Is(err, store.ErrURL) {
 		return nil, usagef("--store: %w", err)
 	}
+	if errors.Is(err, store.ErrNoStore) {
+		return nil, usageError{err}
+	}
 	return s, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"canopy/crawler"
 	"canopy/crawler/address"
@@ -59,20 +60,26 @@ func newCrawlNetwork(a *app, n network) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runCrawl(cmd.Context(), n, o) },
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVar(&o.bootstrap, "bootstrap", nil, "entry `points` instead of the network's own, separated by commas: "+n.bootstrapForm)
+	walkFlags(flags, n, &o)
 	flags.StringVar(&o.vantage, "vantage", "", "your `name` for the place that you look from, kept with the crawl")
 	flags.StringVar(&o.contact, "contact", "", "`URL` or mail address where people reach you; kept with the crawl, and told to peers where the protocol can")
+	flags.StringVar(&o.optOut, "opt-out", "", "`file` with the addresses, prefixes, ASes and peers that are never contacted")
+	flags.StringVar(&o.visits, "visits", "", "also write every visit to `FILE` as a JSON line")
+	return cmd
+}
+
+// walkFlags declares the settings of how a network is walked, which a single
+// crawl and those of an observer share.
+func walkFlags(flags *pflag.FlagSet, n network, o *crawlOptions) {
+	flags.StringSliceVar(&o.bootstrap, "bootstrap", nil, "entry `points` instead of the network's own, separated by commas: "+n.bootstrapForm)
 	flags.BoolVar(&o.local, "local", false, "allow loopback and private addresses; without it they are never contacted")
 	flags.BoolVar(&o.edges, "edges", false, "read whole routing tables and keep who named whom")
 	flags.Float64Var(&o.rate, "rate", o.pace.Global.PerSecond, "queries per `second` in all")
-	flags.DurationVar(&o.deadline, "deadline", 0, "cut the crawl short after this `time`, such as 2h (0: never)")
+	timeFlag(flags, &o.deadline, 0, "deadline", 0, "cut a crawl short after this `time`, such as 2h (0: never)")
 	flags.IntVar(&o.maxPeers, "max-peers", 0, "bound of the frontier, in `peers` (default 50 million, about 8 GiB)")
-	flags.StringVar(&o.optOut, "opt-out", "", "`file` with the addresses, prefixes, ASes and peers that are never contacted")
-	flags.StringVar(&o.visits, "visits", "", "also write every visit to `FILE` as a JSON line")
 	if n.flags != nil {
-		n.flags(flags, &o)
+		n.flags(flags, o)
 	}
-	return cmd
 }
 
 func (a *app) runCrawl(ctx context.Context, n network, o crawlOptions) error {

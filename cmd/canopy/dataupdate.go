@@ -73,14 +73,22 @@ func (a *app) dataUpdate(ctx context.Context, o dataUpdateOptions) error {
 	if err != nil {
 		return err
 	}
-	options := refresh.DefaultOptions()
-	options.From, options.Shrink, options.Agent, options.Logger = o.from, o.shrink, software(), a.logger
-	options.Client = &http.Client{Timeout: options.Timeout}
+	options := a.refreshOptions(o.from)
+	options.Shrink = o.shrink
 	results, err := refresh.Update(ctx, dir, sources, options)
 	if err != nil {
 		return err
 	}
 	return a.printRefresh(dir, results)
+}
+
+// refreshOptions say how data sets are fetched, from a mirror unless from is
+// empty.
+func (a *app) refreshOptions(from string) refresh.Options {
+	options := refresh.DefaultOptions()
+	options.From, options.Agent, options.Logger = from, software(), a.logger
+	options.Client = &http.Client{Timeout: options.Timeout}
+	return options
 }
 
 func (a *app) printRefresh(dir string, results []refresh.Result) error {

@@ -22,8 +22,13 @@ var ipfsNetwork = network{
 	flags: func(flags *pflag.FlagSet, o *crawlOptions) {
 		flags.StringVar(&o.protocol, "protocol", ipfs.DefaultProtocol, "protocol `ID` of the DHT, for private networks")
 	},
-	walker:     ipfsWalker,
-	checker:    ipfsChecker,
+	walker:  ipfsWalker,
+	checker: ipfsChecker,
+	prober: func(o walkerOptions) (prober, error) {
+		return ipfs.NewProber(ipfs.Config{
+			Protocol: o.crawl.protocol, Allow: o.allow, Pacer: o.pacer, Agent: agent(o.crawl.contact), Logger: o.logger,
+		})
+	},
 	population: testipfs.Population(),
 	demo:       testipfs.DefaultSize(),
 	start: func(ctx context.Context, plan *testnet.Plan, logger *slog.Logger) (localNetwork, error) {

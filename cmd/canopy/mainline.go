@@ -27,8 +27,13 @@ var mainlineNetwork = network{
 		flags.Float64Var(&o.sampled, "capabilities", 0.01, "`share` of answering peers, 0 to 1, that are also asked for extensions: BEP 51, BEP 33, IPv6 nodes")
 		zoneFlags(flags, &o.zoneOptions)
 	},
-	walker:     mainlineWalker,
-	checker:    mainlineChecker,
+	walker:  mainlineWalker,
+	checker: mainlineChecker,
+	prober: func(o walkerOptions) (prober, error) {
+		return mainline.NewProber(mainline.Config{
+			Bind: o.crawl.bind, Allow: func(a netip.AddrPort) bool { return o.allow(a.Addr()) }, Pacer: o.pacer, Logger: o.logger,
+		})
+	},
 	population: testmainline.Population(),
 	demo:       testmainline.DefaultSize(),
 	start: func(ctx context.Context, plan *testnet.Plan, logger *slog.Logger) (localNetwork, error) {

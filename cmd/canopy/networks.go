@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"canopy/crawler"
+	"canopy/crawler/monitor"
 	"canopy/crawler/observation"
 	"canopy/crawler/testnet"
 )
@@ -22,6 +23,7 @@ type network struct {
 	flags         func(*pflag.FlagSet, *crawlOptions)   // flags of its own, may be nil
 	walker        func(walkerOptions) (walkFunc, error) // fails when the options can't be meant
 	checker       func(walkerOptions) (checker, error)  // the same
+	prober        func(walkerOptions) (prober, error)
 
 	population testnet.Population
 	demo       testnet.Size // of the demo, and of a test network unless flags say otherwise
@@ -43,6 +45,13 @@ type walkerOptions struct {
 
 // walkFunc is crawler.Run with a walker that was made.
 type walkFunc func(context.Context, crawler.Sink, crawler.Options) (observation.Crawl, error)
+
+// prober asks single peers of one network.
+type prober interface {
+	monitor.Prober
+	Network() observation.Network
+	Close() error
+}
 
 // localNetwork is a planned network that runs on loopback.
 type localNetwork interface {

@@ -13,8 +13,8 @@ import (
 	"canopy/crawler/store"
 )
 
-const observeLong = `Crawl on schedule, probe peers between crawls to see who stays, and write reports,
-until stopped. One YAML file holds all settings:
+const observeLong = `Crawl on schedule, probe peers between crawls to see who stays, write reports, and keep
+address data fresh, until stopped. One YAML file holds all settings:
 
   store: chdb:/var/lib/canopy/record
   observe:
@@ -113,6 +113,7 @@ type observer struct {
 
 	mu     sync.Mutex
 	report reportState
+	data   dataState
 }
 
 // reportState is how the report schedule stands.
@@ -175,6 +176,9 @@ func (ob *observer) run(ctx context.Context, claim *store.Claim) error {
 	}
 	if ob.options.reportEvery > 0 {
 		tasks = append(tasks, ob.reports)
+	}
+	if ob.options.dataRefresh > 0 {
+		tasks = append(tasks, ob.refreshes)
 	}
 	if len(ob.options.keep.tables) > 0 {
 		tasks = append(tasks, ob.prunes)

@@ -50,6 +50,7 @@ func (c statusCollector) Collect(to chan<- prometheus.Metric) {
 		counter("rows_written_total", "Rows handed to the store since the start.", float64(rows), "table", table)
 	}
 	gauge("report_last_timestamp_seconds", "When the last report was written, 0 for never.", unix(s.Report.Last))
+	gauge("address_data_last_refresh_timestamp_seconds", "When address data were last refreshed whole, 0 for never.", unix(s.Data.Last))
 	for _, n := range s.Networks {
 		n.collect(gauge, counter)
 	}

@@ -12,34 +12,11 @@ import (
 	"time"
 
 	"canopy/crawler"
-	"canopy/crawler/ipfs"
-	"canopy/crawler/mainline"
 	"canopy/crawler/monitor"
 	"canopy/crawler/observation"
 	"canopy/crawler/schedule"
 	"canopy/crawler/store"
 )
-
-// prober asks single peers of one network.
-type prober interface {
-	monitor.Prober
-	Network() observation.Network
-	Close() error
-}
-
-// probers make the prober of each network. A third network is one more line.
-var probers = map[string]func(walkerOptions) (prober, error){
-	mainlineNetwork.name: func(o walkerOptions) (prober, error) {
-		return mainline.NewProber(mainline.Config{
-			Bind: o.crawl.bind, Allow: func(a netip.AddrPort) bool { return o.allow(a.Addr()) }, Pacer: o.pacer, Logger: o.logger,
-		})
-	},
-	ipfsNetwork.name: func(o walkerOptions) (prober, error) {
-		return ipfs.NewProber(ipfs.Config{
-			Protocol: o.crawl.protocol, Allow: o.allow, Pacer: o.pacer, Agent: agent(o.crawl.contact), Logger: o.logger,
-		})
-	},
-}
 
 // observedNetwork is one network under observation.
 type observedNetwork struct {
@@ -69,7 +46,7 @@ func newObservedNetwork(ob *observer, s *observeSection) (*observedNetwork, erro
 		return nil, err
 	}
 	allow := func(addr netip.Addr) bool { return n.policy.Load().Allow(addr) }
-	n.prober, err = probers[s.name](walkerOptions{crawl: s.crawl, allow: allow, pacer: crawler.NewPacer(s.crawl.pace), logger: ob.logger})
+	n.prober, err = s.network.prober(walkerOptions{crawl: s.crawl, allow: allow, pacer: crawler.NewPacer(s.crawl.pace), logger: ob.logger})
 	if err != nil {
 		return nil, fmt.Errorf("observe %s: %w", s.name, err)
 	}
@@ -261,11 +238,14 @@ func (s *observeSink) EndCrawl(ctx context.Context, c observation.Crawl) error {
 	return err
 }
 
-// countedProbes keeps probes.
+// countedProbes keeps probes, with the place that they were made from.
 type countedProbes struct{ ob *observer }
 
 func (s countedProbes) Probes(ctx context.Context, p []observation.Probe) error {
 	rows := uint64(len(p))
+	for i := range p {
+		p[i].Vantage = s.ob.options.vantage
+	}
 	err := s.ob.record.Probes(ctx, p)
 	if err == nil {
 		s.ob.rows.probes.Add(rows)

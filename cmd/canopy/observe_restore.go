@@ -33,13 +33,17 @@ func (n *observedNetwork) restore(ctx context.Context) error {
 }
 
 // latestSessions reads the sessions that were open lately, the latest of each
-// peer first.
+// peer first. How long before that they began makes no difference to how often
+// a peer is asked, so that only a day or two crawls before are read.
 func (n *observedNetwork) latestSessions(ctx context.Context, since time.Time) ([]monitor.Known, error) {
 	rows, err := n.query(ctx, since, `
 SELECT peer_id, IPv6NumToString(address), port, first_up, last_up, reason IN ('departed', 'changed_identity') AS gone, asked
-FROM sessions
-LEFT JOIN (SELECT peer_id, max(probed_at) AS asked FROM probes WHERE network = @network AND probed_at > @since AND control_ok GROUP BY peer_id) AS a USING peer_id
-WHERE network = @network AND last_up > @since
+FROM sessions_between(from = @early, to = '2106-01-01 00:00:00')
+LEFT JOIN (
+    SELECT peer_id, max(probed_at) AS asked FROM probes
+    WHERE network = @network AND vantage = @vantage AND probed_at > @since AND control_ok GROUP BY peer_id
+) AS a USING peer_id
+WHERE network = @network AND vantage = @vantage AND last_up > @since
 ORDER BY last_up DESC`)
 	if err != nil {
 		return nil, err
@@ -69,7 +73,8 @@ func (n *observedNetwork) knownAddresses(ctx context.Context, since time.Time) (
 	rows, err := n.query(ctx, since, `
 SELECT peer_id, argMax(addresses, visited_at)
 FROM visits
-WHERE network = @network AND outcome = 'answered' AND peer_id IN (SELECT peer_id FROM probes WHERE network = @network AND probed_at > @since)
+WHERE network = @network AND outcome = 'answered' AND visited_at > @early
+    AND peer_id IN (SELECT peer_id FROM probes WHERE network = @network AND vantage = @vantage AND probed_at > @since)
 GROUP BY peer_id`)
 	if err != nil {
 		return nil, err
@@ -88,7 +93,8 @@ GROUP BY peer_id`)
 }
 
 func (n *observedNetwork) query(ctx context.Context, since time.Time, text string) (*sql.Rows, error) {
-	return n.ob.record.DB().QueryContext(ctx, text, sql.Named("network", n.name), sql.Named("since", since.UTC()))
+	return n.ob.record.DB().QueryContext(ctx, text, sql.Named("network", n.name), sql.Named("vantage", n.ob.options.vantage),
+		sql.Named("since", since.UTC()), sql.Named("early", since.Add(-max(24*time.Hour, 2*n.every)).UTC().Format(time.DateTime)))
 }
 
 // lastCrawl reads the last crawl of the network that ended, nil if none did.

@@ -25,6 +25,8 @@ type observeOptions struct {
 	watch                     watchOptions
 	reportEvery, reportWindow time.Duration
 	reportOut                 string
+	dataRefresh               time.Duration
+	dataFrom                  string
 	retryAfter                time.Duration
 	keep                      retention
 	sections                  []*observeSection
@@ -62,13 +64,15 @@ func addObserveFlags(flags *pflag.FlagSet, o *observeOptions) {
 	flags.Float64Var(&o.watch.share, "watch-share", 1, "`share` of all peers that is probed between crawls, chosen by hash of their identity")
 	flags.IntVar(&o.watch.peers, "watch-peers", 20_000, "most `peers` of a network that are probed: the share is halved when there are more")
 	flags.Float64Var(&o.watch.rate, "watch-rate", 50, "probes per `second` of each network at most")
-	atLeast(flags, &o.watch.shortest, time.Nanosecond, "watch-shortest", time.Minute, "shortest `time` between two probes of a peer")
-	atLeast(flags, &o.watch.longest, time.Nanosecond, "watch-longest", 15*time.Minute, "longest `time` between two probes of a peer, at least three times the shortest")
-	atLeast(flags, &o.watch.forget, time.Nanosecond, "watch-forget", 24*time.Hour, "`time` after which a peer that is gone is probed no more")
-	atLeast(flags, &o.reportEvery, 0, "report-every", 24*time.Hour, "`time` between reports (0: none)")
-	atLeast(flags, &o.reportWindow, time.Nanosecond, "report-window", 30*24*time.Hour, "`time` that a report covers, up to its making")
+	timeFlag(flags, &o.watch.shortest, time.Nanosecond, "watch-shortest", time.Minute, "shortest `time` between two probes of a peer")
+	timeFlag(flags, &o.watch.longest, time.Nanosecond, "watch-longest", 15*time.Minute, "longest `time` between two probes of a peer, at least three times the shortest")
+	timeFlag(flags, &o.watch.forget, time.Nanosecond, "watch-forget", 24*time.Hour, "`time` after which a peer that is gone is probed no more")
+	timeFlag(flags, &o.reportEvery, 0, "report-every", 24*time.Hour, "`time` between reports (0: none)")
+	timeFlag(flags, &o.reportWindow, time.Nanosecond, "report-window", 30*24*time.Hour, "`time` that a report covers, up to its making")
 	flags.StringVar(&o.reportOut, "report-out", "reports", "`folder` for reports: each in a folder of its own, the newest as latest")
-	atLeast(flags, &o.retryAfter, time.Nanosecond, "retry-after", 10*time.Minute, "`time` after which a crawl that failed is tried again, if its turn does not come sooner")
+	timeFlag(flags, &o.dataRefresh, 0, "data-refresh", 30*24*time.Hour, "`time` between refreshes of address data (0: never)")
+	flags.StringVar(&o.dataFrom, "data-from", "", "`URL or folder` of a mirror of address data (default: the publishers)")
+	timeFlag(flags, &o.retryAfter, time.Nanosecond, "retry-after", 10*time.Minute, "`time` after which a crawl that failed is tried again, if its turn does not come sooner")
 	flags.Var(&o.keep, "keep", "how long rows of a `table` are kept, as in visits=8760h,edges=720h; whole months are removed (default: everything is kept)")
 }
 
@@ -83,17 +87,9 @@ func newObserveSection(n network) (*cobra.Command, *observeSection) {
 		},
 	}
 	flags := cmd.Flags()
-	atLeast(flags, &s.every, time.Nanosecond, "every", 6*time.Hour, "`time` from the start of one crawl to the next")
-	atLeast(flags, &s.jitter, 0, "jitter", 10*time.Minute, "`time` by which a start is put off at random, at most")
-	flags.StringSliceVar(&s.crawl.bootstrap, "bootstrap", nil, "entry `points` instead of the network's own")
-	flags.BoolVar(&s.crawl.local, "local", false, "allow loopback and private addresses")
-	flags.BoolVar(&s.crawl.edges, "edges", false, "read whole routing tables and keep who named whom")
-	flags.Float64Var(&s.crawl.rate, "rate", s.crawl.pace.Global.PerSecond, "queries per `second` of a crawl")
-	atLeast(flags, &s.crawl.deadline, 0, "deadline", 0, "cut a crawl short after this `time` (0: never)")
-	flags.IntVar(&s.crawl.maxPeers, "max-peers", 0, "bound of the frontier, in `peers`")
-	if n.flags != nil {
-		n.flags(flags, &s.crawl)
-	}
+	timeFlag(flags, &s.every, time.Nanosecond, "every", 6*time.Hour, "`time` from the start of one crawl to the next")
+	timeFlag(flags, &s.jitter, 0, "jitter", 10*time.Minute, "`time` by which a start is put off at random, at most")
+	walkFlags(flags, n, &s.crawl)
 	return cmd, s
 }
 
@@ -172,7 +168,7 @@ type limitedTime struct {
 	least time.Duration
 }
 
-func atLeast(flags *pflag.FlagSet, to *time.Duration, least time.Duration, name string, value time.Duration, usage string) {
+func timeFlag(flags *pflag.FlagSet, to *time.Duration, least time.Duration, name string, value time.Duration, usage string) {
 	*to = value
 	flags.Var(&limitedTime{to, least}, name, usage)
 }

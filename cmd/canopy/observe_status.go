@@ -28,6 +28,7 @@ type observeStatus struct {
 	StartedAt time.Time       `json:"started_at"`
 	Networks  []networkStatus `json:"networks"`
 	Report    reportState     `json:"report"`
+	Data      dataState       `json:"address_data"`
 	Rows      rowStatus       `json:"rows_written"`
 	Spool     int64           `json:"spool_bytes"` // that wait for the store
 	Disk      uint64          `json:"store_bytes"`
@@ -53,8 +54,11 @@ func (ob *observer) status(ctx context.Context) observeStatus {
 		Rows: rowStatus{ob.rows.crawls.Load(), ob.rows.visits.Load(), ob.rows.edges.Load(), ob.rows.probes.Load()},
 	}
 	ob.mu.Lock()
-	s.Report = ob.report
+	s.Report, s.Data = ob.report, ob.data
 	ob.mu.Unlock()
+	if trouble := ob.dataTrouble(s.Data, time.Now()); trouble != "" {
+		s.Trouble = append(s.Trouble, trouble)
+	}
 	if s.Report.Trouble != "" {
 		s.Trouble = append(s.Trouble, "The last report failed: "+s.Report.Trouble)
 	}
@@ -191,6 +195,11 @@ func (s observeStatus) print(w io.Writer, now time.Time) error {
 	}
 	fmt.Fprintf(tw, "report\tlast\t%s\n", momentText(s.Report.Last, now))
 	fmt.Fprintf(tw, "\tnext\t%s\n", momentText(s.Report.Next, now))
+	fmt.Fprintf(tw, "address data\trefreshed\t%s\n", momentText(s.Data.Last, now))
+	fmt.Fprintf(tw, "\tnext\t%s\n", momentText(s.Data.Next, now))
+	if s.Data.Trouble != "" {
+		fmt.Fprintf(tw, "\tkept as they are\t%s\n", observation.Text(s.Data.Trouble))
+	}
 	fmt.Fprintf(tw, "rows written\t%s visits, %s probes, %s edges, %s crawls since the start\n", count(s.Rows.Visits), count(s.Rows.Probes), count(s.Rows.Edges), count(s.Rows.Crawls))
 	fmt.Fprintf(tw, "spool\t%s\n", bytesText(uint64(s.Spool)))
 	fmt.Fprintf(tw, "disk\t%s in the store\n", bytesText(s.Disk))

@@ -99,6 +99,7 @@ observe:
   watch-longest: 1s
   watch-rate: 500
   report-every: 3s
+  data-refresh: 0s
   keep: [edges=720h, probes=8760h]
   report-out: %s
   %s:

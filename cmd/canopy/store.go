@@ -62,7 +62,7 @@ func (a *app) storeMigrate(ctx context.Context) error {
 }
 
 func (a *app) storeSQL(ctx context.Context, query, format string, write bool) error {
-	return a.withStore(ctx, store.Options{ReadOnly: !write}, func(s *store.Store) error {
+	return a.withStore(ctx, store.Options{ReadOnly: !write, MustExist: true}, func(s *store.Store) error {
 		if err := s.Ready(ctx); err != nil {
 			return fmt.Errorf("run query: %w", err)
 		}

@@ -34,7 +34,7 @@ func (a *app) storePrune(ctx context.Context, older []string, yes bool) error {
 	if err != nil {
 		return err
 	}
-	return a.withStore(ctx, store.Options{ReadOnly: !yes}, func(s *store.Store) error {
+	return a.withStore(ctx, store.Options{ReadOnly: !yes, MustExist: true}, func(s *store.Store) error {
 		pruned, err := s.Prune(ctx, retention, time.Now(), !yes)
 		if err != nil {
 			return err

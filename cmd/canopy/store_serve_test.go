@@ -132,6 +132,6 @@ func TestServeNeedsAnEmbeddedStoreAndAFreeAddress(t *testing.T) {
 	url := strings.Replace(s.URL, "http://", "http://canopy:"+s.Password+"@", 1)
 	oneClearLine(t, canopy(t, "store", "serve", "--store", url, "--listen", "127.0.0.1:0"), exitFailed, "only an embedded store")
 	taken := strings.TrimPrefix(s.URL, "http://")
-	oneClearLine(t, canopy(t, "store", "serve", "--store", "chdb:"+t.TempDir()), exitFailed, "migrate")
+	oneClearLine(t, canopy(t, "store", "serve", "--store", "chdb:"+t.TempDir()), exitUsage, "no record", "migrate")
 	oneClearLine(t, canopy(t, "store", "serve", "--write", "--store", "chdb:"+t.TempDir(), "--listen", taken), exitFailed, "--listen", "in use")
 }
