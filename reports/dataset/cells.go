@@ -10,7 +10,7 @@ import (
 // The fields that may tell who a peer is, in the order in which they are
 // published: a field is withheld together with all that follow it. Every
 // combination of them that is published holds at least [Smallest] peers.
-var levels = [...]string{"hosting", "operator", "country", "asn", "organisation", "client", "agent", "prefix"}
+var levels = [...]string{"hosting", "operator", "country", "asn", "organisation", "operator_name", "probability", "client", "agent", "prefix"}
 
 // The places of fields in levels.
 const (
@@ -19,6 +19,8 @@ const (
 	levelCountry
 	levelASN
 	levelOrganisation
+	levelName
+	levelProbability
 	levelClient
 	levelAgent
 	levelPrefix

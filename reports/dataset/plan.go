@@ -20,6 +20,20 @@ type label struct {
 	probability             float64
 }
 
+// upTo is the label as far as depth says.
+func (l label) upTo(depth int) label {
+	if depth <= levelOperator {
+		return label{}
+	}
+	if depth <= levelName {
+		l.name = ""
+	}
+	if depth <= levelProbability {
+		l.probability = 0
+	}
+	return l
+}
+
 // group is the crawls of one network and scope, and all that is known of its
 // peers before they become pseudonyms.
 type group struct {
@@ -30,6 +44,7 @@ type group struct {
 	counted        analysis.Querier
 
 	labels  []label
+	numbers [][2]int64                 // of labels: what stands for kind and leaning, and for the name
 	judged  map[uint64]int32           // sipHash64 of a peer's ID to its place in labels
 	aside   map[uint64]identity.Reason // why a peer is in no share
 	planted map[uint64]bool            // our own nodes
@@ -109,6 +124,8 @@ func (x *exporter) judge(ctx context.Context, g *group) error {
 		}
 	}
 	g.used, g.counted = used, aside.Without(x.record)
+	c := newCells()
+	g.cells = c
 	places := map[label]int32{}
 	g.totals, err = operator.Members(ctx, g.counted, x.Rules, g.network, g.used, func(v operator.Verdict, members []uint64) {
 		l := label{string(v.Operator), string(v.Leaning), clean(v.Name), math.Round(v.Probability*20) / 20}
@@ -117,6 +134,7 @@ func (x *exporter) judge(ctx context.Context, g *group) error {
 			place = int32(len(g.labels))
 			places[l] = place
 			g.labels = append(g.labels, l)
+			g.numbers = append(g.numbers, [2]int64{c.learn("kind " + l.operator + " " + l.leaning), c.learn("name " + l.name)})
 		}
 		for _, m := range members {
 			g.judged[m] = place
@@ -150,7 +168,7 @@ GROUP BY unit`
 // last.
 func (x *exporter) count(ctx context.Context, g *group) error {
 	x.Progress(Progress{Table: "cells of " + clean(g.name())})
-	c := newCells()
+	c := g.cells
 	most := uint64(0)
 	for _, crawl := range g.crawls {
 		most += uint64(crawl.Discovered)
@@ -170,9 +188,10 @@ func (x *exporter) count(ctx context.Context, g *group) error {
 					a = newAgent(c, agent[i])
 					g.agents[strings.Clone(agent[i])] = a
 				}
+				kind, name, chance := g.labelNumbers(unit)
 				c.add(traits{
-					levelHosting: c.learn(hosting[i]), levelOperator: g.labelNumber(unit), levelCountry: c.learn(country[i]), levelASN: int64(asn[i]),
-					levelOrganisation: c.learn(organisation[i]), levelClient: a.program, levelAgent: a.number, levelPrefix: prefixNumber(truncated(address[i])),
+					levelHosting: c.learn(hosting[i]), levelOperator: kind, levelCountry: c.learn(country[i]), levelASN: int64(asn[i]), levelOrganisation: c.learn(organisation[i]),
+					levelName: name, levelProbability: chance, levelClient: a.program, levelAgent: a.number, levelPrefix: prefixNumber(truncated(address[i])),
 				})
 			}
 			return nil
@@ -181,9 +200,8 @@ func (x *exporter) count(ctx context.Context, g *group) error {
 			return fmt.Errorf("count peers in cells: %w", err)
 		}
 	}
-	if !x.Raw {
-		c.close(Smallest)
-		g.cells = c
+	if c.close(Smallest); x.Raw {
+		g.cells = nil
 	}
 	return nil
 }
@@ -193,12 +211,14 @@ func newAgent(c *cells, agent string) agentName {
 	return agentName{agent: clean(agent), client: clean(program), number: c.learn(agent), program: c.learn(program)}
 }
 
-// labelNumber stands for the label of a peer, -1 for none.
-func (g *group) labelNumber(unit uint64) int64 {
-	if place, ok := g.judged[unit]; ok {
-		return int64(place)
+// labelNumbers stand for the kind of operator, its name and the probability of
+// the label of a peer, -1 for none.
+func (g *group) labelNumbers(unit uint64) (kind, name, chance int64) {
+	place, ok := g.judged[unit]
+	if !ok {
+		return -1, -1, -1
 	}
-	return -1
+	return g.numbers[place][0], g.numbers[place][1], int64(math.Round(20 * g.labels[place].probability))
 }
 
 // own says whether an address is the observer's.

@@ -92,7 +92,7 @@ func (x *exporter) lastNumber(ctx context.Context, g *group, c reachability.Craw
 // visitsSQL reads one part.
 const visitsSQL = `
 SELECT number, sipHash64(peer_id), peer_id, address, toString(prefix), toString(transport), toString(outcome), toString(agent),
-       ifNull(rtt_ms, nan), ifNull(handshake_ms, nan), toInt64(neighbours), toInt64(partial), toInt64(queries), toInt64(length(relays)),
+       toFloat32(ifNull(rtt_ms, nan)), toFloat32(ifNull(handshake_ms, nan)), toInt64(neighbours), toInt64(partial), toInt64(queries), toInt64(length(relays)),
        toInt64(asn), toString(organisation), toString(country), toString(hosting), toString(facts_source), if(facts_source = '', '', toString(facts_date))
 FROM visits
 WHERE network = %s AND crawl_id = toUUID('%s') AND number >= %d AND number < %d
@@ -171,9 +171,10 @@ func (g *group) depth(in *visitsRead, i int) int {
 	if !ok {
 		a.number, a.program = -1, -1
 	}
+	kind, name, chance := g.labelNumbers(in.unit[i])
 	return g.cells.depth(traits{
-		levelHosting: g.cells.number(in.hosting[i]), levelOperator: g.labelNumber(in.unit[i]), levelCountry: g.cells.number(in.country[i]), levelASN: in.asn[i],
-		levelOrganisation: g.cells.number(in.organisation[i]), levelClient: a.program, levelAgent: a.number, levelPrefix: prefixNumber(truncated(in.address[i])),
+		levelHosting: g.cells.number(in.hosting[i]), levelOperator: kind, levelCountry: g.cells.number(in.country[i]), levelASN: in.asn[i],
+		levelOrganisation: g.cells.number(in.organisation[i]), levelName: name, levelProbability: chance, levelClient: a.program, levelAgent: a.number, levelPrefix: prefixNumber(truncated(in.address[i])),
 	})
 }
 
@@ -205,8 +206,8 @@ func (w *worker) tell(v *visit, g *group, in *visitsRead, i, depth int) {
 	if depth > levelHosting {
 		v.hosting = cmp.Or(clean(in.hosting[i]), "unknown")
 	}
-	if place, ok := g.judged[in.unit[i]]; ok && depth > levelOperator {
-		v.label = g.labels[place]
+	if place, ok := g.judged[in.unit[i]]; ok {
+		v.label = g.labels[place].upTo(depth)
 	}
 	if depth > levelCountry {
 		v.country = clean(in.country[i])

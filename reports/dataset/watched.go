@@ -47,7 +47,7 @@ func (x *exporter) within(column string) string {
 	if !x.Window.To.IsZero() {
 		to = x.Window.To.UnixMilli()
 	}
-	return fmt.Sprintf("toUnixTimestamp64Milli(%s) >= %d AND toUnixTimestamp64Milli(%[1]s) < %d", column, from, to)
+	return fmt.Sprintf("toUnixTimestamp64Milli(%s) >= %d AND toUnixTimestamp64Milli(%[1]s) < %[3]d", column, from, to)
 }
 
 // notOurs leaves out planted nodes.
@@ -79,7 +79,7 @@ func (x *exporter) spans(ctx context.Context, from, network, condition string) (
 }
 
 const probesSQL = `
-SELECT peer_id, address, port, toUnixTimestamp64Milli(probed_at), toString(outcome), ifNull(rtt_ms, nan), control_ok
+SELECT peer_id, address, port, toUnixTimestamp64Milli(probed_at), toString(outcome), toFloat32(ifNull(rtt_ms, nan)), control_ok
 FROM probes
 WHERE network = %s AND peer_id >= %s AND peer_id <= %s AND %s AND %s
 ORDER BY peer_id, probed_at`

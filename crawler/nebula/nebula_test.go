@@ -1,0 +1,265 @@
+package nebula
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"canopy/crawler/observation"
+)
+
+const (
+	prefix = "2023-05-01T12:00"
+	head1  = `{"id":0,"state":"succeeded","started_at":"2023-05-01T12:00:00.5Z","finished_at":"2023-05-01T12:08:00Z","updated_at":"2023-05-01T12:08:00Z","created_at":"2023-05-01T12:00:00Z","crawled_peers":5,"dialable_peers":3,"undialable_peers":2,"remaining_peers":0,"version":"2.1.0"}`
+	alice  = "12D3KooWLmuM1iCsqAC14QNYrKwD9hZcsQwSisNRi7jBRCUQyaaa"
+	bob    = "QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN"
+	carol  = "12D3KooWRHqtQLWg1MBapz9KA7q3TWVhKvPQSJFYBMupycoLWccc"
+	relay  = "12D3KooWAGBxMK3Lj4TRfbiSuAsy9BKmLB16oTZZi8gjYM9UZrrr"
+)
+
+var visits = []string{
+	`{"PeerID":"` + alice + `","Maddrs":["/ip4/10.0.0.1/tcp/4001","/ip4/45.77.1.2/udp/4001/quic-v1","/ip4/45.77.1.2/tcp/4001"],"Protocols":["/ipfs/kad/1.0.0","/ipfs/id/1.0.0"],"AgentVersion":"kubo/0.18.1/675f8bd\u001b[31m","ConnectDuration":"85.5ms","CrawlDuration":"1.2s","VisitStartedAt":"2023-05-01T12:00:01Z","VisitEndedAt":"2023-05-01T12:00:03Z","ConnectErrorStr":"","CrawlErrorStr":"","Properties":null}`,
+	`{"PeerID":"` + bob + `","Maddrs":["/ip4/45.77.2.2/tcp/4001"],"Protocols":null,"AgentVersion":"","ConnectDuration":"5s","CrawlDuration":"5s","VisitStartedAt":"2023-05-01T12:00:02Z","VisitEndedAt":"2023-05-01T12:00:07Z","ConnectErrorStr":"io_timeout","CrawlErrorStr":"","Properties":null}`,
+	`{"PeerID":"` + carol + `","Maddrs":["/ip4/45.77.9.9/tcp/4001/p2p/` + relay + `/p2p-circuit"],"FilteredMaddrs":null,"ListenMaddrs":["/ip6/2a00:1450::1/tcp/4001"],"ConnectMaddr":"/ip6/2a00:1450::1/udp/4001/quic-v1","Protocols":[],"AgentVersion":"x","ConnectDuration":"","VisitStartedAt":"2023-05-01T12:00:04Z","ConnectErrorStr":"","CrawlErrorStr":"protocol_not_supported"}`,
+}
+
+var tables = []string{
+	`{"PeerID":"` + alice + `","NeighborIDs":["` + bob + `","` + carol + `","` + carol + `","` + relay + `","` + alice + `"],"ErrorBits":"0000000000000000"}`,
+	`{"PeerID":"` + carol + `","NeighborIDs":["` + alice + `"],"ErrorBits":"0000000000000100"}`,
+}
+
+// sink remembers what it was given; it fails after some rows if told so.
+type sink struct {
+	begun, ended []observation.Crawl
+	visits       []observation.Visit
+	edges        []observation.Edge
+	fail         error
+}
+
+func (s *sink) BeginCrawl(_ context.Context, c observation.Crawl) error {
+	s.begun = append(s.begun, c)
+	return nil
+}
+
+func (s *sink) Visits(_ context.Context, v []observation.Visit) error {
+	s.visits = append(s.visits, v...)
+	return s.fail
+}
+
+func (s *sink) Edges(_ context.Context, e []observation.Edge) error {
+	s.edges = append(s.edges, e...)
+	return nil
+}
+
+func (s *sink) EndCrawl(_ context.Context, c observation.Crawl) error {
+	s.ended = append(s.ended, c)
+	return nil
+}
+
+func folder(t *testing.T, head string, visits, tables []string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{"_crawl.json": head, "_visits.ndjson": strings.Join(visits, "\n") + "\n", "_neighbors.ndjson": strings.Join(tables, "\n")} {
+		if err := os.WriteFile(filepath.Join(dir, prefix+name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+var options = Options{
+	Network: observation.Network{Name: "ipfs", Title: "IPFS DHT"}, Vantage: "nebula",
+	Facts: func(a netip.Addr) observation.Facts { return observation.Facts{Organisation: "of " + a.String()} },
+}
+
+func read(t *testing.T, dir string, s *sink) (*Report, error) {
+	t.Helper()
+	found, err := Find(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Import(t.Context(), found[0], options, s)
+}
+
+func TestImport(t *testing.T) {
+	var s sink
+	r, err := read(t, folder(t, head1, visits, tables), &s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Visits != 3 || r.Edges != 2 || r.Bad != 0 || r.Strange != 1 || len(s.ended) != 1 {
+		t.Fatalf("read %+v", r)
+	}
+	c := s.ended[0]
+	if c.State != observation.Complete || c.Discovered != 3 || c.Reachable != 1 || c.Software != "nebula/2.1.0" || c.EndedAt.Sub(c.StartedAt).Seconds() != 479.5 || !strings.Contains(c.Settings, "IPFS DHT") {
+		t.Errorf("the crawl is %+v", c)
+	}
+	a, b, d := s.visits[0], s.visits[1], s.visits[2]
+	if a.Outcome != observation.Answered || a.Address.String() != "45.77.1.2:4001" || a.Transport != "quic-v1" || a.Agent != `kubo/0.18.1/675f8bd\u{001b}[31m` || a.Handshake.Milliseconds() != 85 ||
+		a.Neighbours != 2 || a.Facts.Organisation != "of 45.77.1.2" || len(a.Protocols) != 2 || len(a.Addresses) != 3 {
+		t.Errorf("who answered is %+v", a)
+	}
+	if b.Outcome != observation.Timeout || b.Handshake != 0 || b.Transport != "tcp" {
+		t.Errorf("who was silent is %+v", b)
+	}
+	if d.Outcome != observation.WrongProtocol || d.Address.String() != "[2a00:1450::1]:4001" || !slices.Equal(d.Relays, []string{relay}) || !d.Partial {
+		t.Errorf("who speaks something else is %+v", d)
+	}
+	if !slices.Equal(s.edges[0].Neighbours, []uint32{1, 2}) || !slices.Equal(s.edges[1].Neighbours, []uint32{0}) || !s.edges[1].Partial {
+		t.Errorf("edges are %+v", s.edges)
+	}
+	var again sink
+	if _, err := read(t, folder(t, head1, visits, tables), &again); err != nil || again.ended[0].ID != c.ID || again.visits[2].Number != d.Number {
+		t.Errorf("read again the crawl is %v, then %v (%v)", c.ID, again.ended[0].ID, err)
+	}
+}
+
+func TestBadLines(t *testing.T) {
+	bad := []string{"", "{", `{"PeerID":"=1+1"}`, `{"PeerID":"` + alice + `","VisitStartedAt":"1066-10-14T12:00:00Z"}`, visits[0] /* again */}
+	var s sink
+	r, err := read(t, folder(t, head1, append(slices.Clone(visits), bad...), append([]string{"nonsense"}, tables...)), &s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Visits != 3 || r.Bad != 4 || r.Repeated != 1 || r.Edges != 2 || len(r.Examples) != 4 {
+		t.Errorf("read %d visits, %d bad, %d again: %q", r.Visits, r.Bad, r.Repeated, r.Examples)
+	}
+	if !strings.Contains(r.Examples[1], "_visits.ndjson, line 6: PeerID is no peer ID") {
+		t.Errorf("the bad line is named %q", r.Examples[1])
+	}
+	long := `{"PeerID":"` + strings.Repeat("x", maxLine) + `"}`
+	if r, err := read(t, folder(t, head1, []string{visits[0], long, visits[1]}, tables[:1]), &sink{}); err != nil || r.Visits != 2 || r.Bad != 1 {
+		t.Errorf("with a long line: %+v, %v", r, err)
+	}
+}
+
+// TestRefused checks that what is no crawl leaves nothing behind.
+func TestRefused(t *testing.T) {
+	for name, dir := range map[string]string{
+		"no JSON":       folder(t, "<html>", visits, tables),
+		"no date":       folder(t, `{"state":"succeeded"}`, visits, tables),
+		"no visits":     folder(t, head1, nil, tables),
+		"mostly bad":    folder(t, head1, []string{visits[0], "x", "y"}, tables),
+		"other tables":  folder(t, head1, visits, []string{"x", "y"}),
+		"ends too soon": folder(t, strings.Replace(head1, "12:08", "11:08", 1), visits, tables),
+	} {
+		var s sink
+		if _, err := read(t, dir, &s); err == nil || len(s.begun)+len(s.visits) > 0 {
+			t.Errorf("%s: %d crawls and %d visits are imported, error %v", name, len(s.begun), len(s.visits), err)
+		}
+	}
+}
+
+func TestMissingFiles(t *testing.T) {
+	dir := folder(t, head1, visits, tables)
+	for _, end := range []string{"_crawl.json", "_neighbors.ndjson"} {
+		if err := os.Remove(filepath.Join(dir, prefix+end)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := Find(dir)
+	if err == nil || !strings.Contains(err.Error(), prefix+"_crawl.json, "+prefix+"_neighbors.ndjson") {
+		t.Errorf("files are missing, and the error is: %v", err)
+	}
+	if _, err := Find(t.TempDir()); err == nil {
+		t.Error("an empty folder is no error")
+	}
+}
+
+func TestCutShort(t *testing.T) {
+	for name, head := range map[string]string{
+		"cancelled": strings.Replace(head1, "succeeded", "cancelled", 1), "started": strings.Replace(head1, "succeeded", "started", 1),
+		"remaining": strings.Replace(head1, `"remaining_peers":0`, `"remaining_peers":7`, 1),
+	} {
+		if r, err := read(t, folder(t, head, visits, tables), &sink{}); err != nil || r.Crawl.State != observation.CutShort || len(r.Crawl.Notes) < 2 {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+	}
+	s := sink{fail: errors.New("disk full")}
+	if _, err := read(t, folder(t, head1, visits, tables), &s); !errors.Is(err, s.fail) || len(s.ended) != 1 || s.ended[0].State != observation.CutShort ||
+		!strings.Contains(strings.Join(s.ended[0].Notes, " "), Interrupted) {
+		t.Errorf("an import that failed midway ends with %v, %+v", err, s.ended)
+	}
+}
+
+func FuzzVisit(f *testing.F) {
+	for _, line := range append(visits, "{}", "null", `{"Maddrs":["/ip4//tcp/","/p2p-circuit","//////"]}`) {
+		f.Add([]byte(line))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		v, err := decodeVisit(line)
+		if err != nil {
+			return
+		}
+		if !isPeerID(v.PeerID) || !slices.Contains(observation.Outcomes(), v.Outcome) || v.Handshake < 0 || len(v.Addresses) > 2*maxAddresses {
+			t.Fatalf("%q is read as %+v", line, v)
+		}
+		for _, s := range append([]string{v.Agent, v.Detail}, append(v.Protocols, v.Addresses...)...) {
+			if s != observation.Text(s) {
+				t.Fatalf("%q holds %q", line, s)
+			}
+		}
+		if v.Address.IsValid() && (v.Address.Port() == 0 || v.Address.Addr().Zone() != "") {
+			t.Fatalf("%q stands at %v", line, v.Address)
+		}
+	})
+}
+
+func FuzzNeighbours(f *testing.F) {
+	for _, line := range append(tables, "{}", `{"ErrorBits":"2"}`) {
+		f.Add([]byte(line))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		in, _, err := decodeNeighbours(line)
+		if err == nil && (!isPeerID(in.PeerID) || len(in.NeighborIDs) > maxNeighbour) {
+			t.Fatalf("%q is read as %+v", line, in)
+		}
+	})
+}
+
+func FuzzCrawl(f *testing.F) {
+	f.Add([]byte(head1))
+	f.Add([]byte(`{"started_at":"9999-12-31T23:59:59Z"}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		h, err := decodeHead(text)
+		if err == nil && !believable(h.StartedAt) {
+			t.Fatalf("%q is read as %+v", text, h)
+		}
+	})
+}
+
+// BenchmarkImport reads a crawl of 10,000 peers with 200 neighbours each.
+func BenchmarkImport(b *testing.B) {
+	dir := b.TempDir()
+	var lines, named []string
+	id := func(i int) string { return fmt.Sprintf("12D3KooWLmuM1iCsqAC14QNYrKwD9hZcsQwSisNRi7jB%07d", i) }
+	for i := range 10_000 {
+		lines = append(lines, strings.Replace(visits[0], alice, id(i), 1))
+		var list []string
+		for k := range 200 {
+			list = append(list, `"`+id((i+k*k+1)%10_000)+`"`)
+		}
+		named = append(named, `{"PeerID":"`+id(i)+`","NeighborIDs":[`+strings.Join(list, ",")+`],"ErrorBits":"0000000000000000"}`)
+	}
+	for name, text := range map[string]string{"_crawl.json": head1, "_visits.ndjson": strings.Join(lines, "\n"), "_neighbors.ndjson": strings.Join(named, "\n")} {
+		if err := os.WriteFile(filepath.Join(dir, prefix+name), []byte(text), 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+	found, err := Find(dir)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if r, err := Import(b.Context(), found[0], options, &sink{}); err != nil || r.Visits != 10_000 || r.Bad > 0 {
+			b.Fatal(r, err)
+		}
+	}
+	b.ReportMetric(10_000*float64(b.N)/b.Elapsed().Seconds(), "peers/s")
+}
