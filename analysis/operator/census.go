@@ -134,33 +134,43 @@ func merge(groups map[string]*Group, g Group) {
 // halves the work. The first three %s are empty, or name the members of each
 // row; the last is one test of the agent for each list of patterns.
 const traitsSQL = `
+WITH (
+    SELECT sumForEach(arrayMap(t -> if(t = crawl, n, 0), range(1, toUInt64(@count) + 1)))
+    FROM (
+        SELECT indexOf(@crawls, toString(crawl_id)) AS crawl, uniqExact(sipHash64(peer_id)) AS n
+        FROM visits
+        WHERE network = @network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls)))
+        GROUP BY crawl_id
+    )
+) AS totals
 SELECT (any((agent, siblings, neighbourhood, here, anywhere, together)) AS one).1, one.2, one.3, one.4, one.5, one.6, asn, organisation, country, hosting, known_id, known_block, known_protocol,
        sum(peers), sumForEach(counts), sum(peers * a), sum(peers * a * a), any(totals)%s
 FROM (
-    SELECT *,
-           arrayMax(sumForEach(counts) OVER (PARTITION BY net, agent)) AS siblings,
-           if(@count >= 3 AND length(up) < @count, sum(peers) OVER (PARTITION BY net, agent, up), 0) AS together,
-           arrayMax(sumForEach(counts) OVER (PARTITION BY net)) AS neighbourhood,
-           arrayMax(sumForEach(counts) OVER (PARTITION BY agent, asn)) AS here,
-           arrayMax(sumForEach(counts) OVER (PARTITION BY agent)) AS anywhere,
-           sumForEach(counts) OVER () AS totals,
-           arraySum(arrayMap(t -> 1 / totals[t], up)) AS a
+    SELECT *, arrayMax(sumForEach(counts) OVER (PARTITION BY agent)) AS anywhere, arraySum(arrayMap(t -> 1 / totals[t], up)) AS a
     FROM (
-        SELECT up, last.1 AS agent, last.2 AS asn, last.3 AS organisation, last.4 AS country, last.5 AS hosting, last.6 AS net,
-               last.7 AS known_id, last.8 AS known_block, last.9 AS known_protocol,
-               count() AS peers, arrayMap(t -> has(up, t) * peers, range(1, toUInt64(@count) + 1)) AS counts%s
+        SELECT *, arrayMax(sumForEach(counts) OVER (PARTITION BY agent, asn)) AS here
         FROM (
-            SELECT arraySort(groupUniqArray(indexOf(@crawls, toString(crawl_id)))) AS up,
-                   argMax((agent, asn, organisation, country, hosting,
-                           IPv6CIDRToRange(address, if(address BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), 120, 56)).1,
-                           if(has(@ids, peer_id), peer_id, ''),
-                           arrayFirstIndex((a, b) -> address BETWEEN toIPv6(a) AND toIPv6(b), @from, @to),
-                           arrayFirst(p -> match(p, @protocols), protocols)), visited_at) AS last%s
-            FROM visits
-            WHERE network = @network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls)))
-            GROUP BY sipHash128(peer_id)
+            SELECT *, arrayMax(sumForEach(counts) OVER (PARTITION BY net)) AS neighbourhood
+            FROM (
+                SELECT *, arrayMax(sumForEach(counts) OVER (PARTITION BY net, agent)) AS siblings,
+                       if(@count >= 3 AND length(up) < @count, sum(peers) OVER (PARTITION BY net, agent, up), 0) AS together
+                FROM (
+                    SELECT up, last.1 AS agent, last.2 AS asn, last.3 AS organisation, last.4 AS country, last.5 AS hosting,
+                           IPv6CIDRToRange(last.6 AS address, if(address BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), 120, 56)).1 AS net,
+                           last.7 AS known_id, arrayFirstIndex((a, b) -> address BETWEEN a AND b, arrayMap(a -> toIPv6(a), @from), arrayMap(b -> toIPv6(b), @to)) AS known_block,
+                           last.8 AS known_protocol, count() AS peers, arrayMap(t -> if(has(up, t), toUInt32(peers), 0), range(1, toUInt64(@count) + 1)) AS counts%s
+                    FROM (
+                        SELECT arraySort(groupUniqArray(toUInt16(indexOf(arrayMap(c -> toUUID(c), @crawls), crawl_id)))) AS up,
+                               argMax((agent, asn, organisation, country, hosting, address, if(peer_id IN (SELECT arrayJoin(@ids)), peer_id, ''),
+                                       arrayFirst(p -> match(p, @protocols), protocols)), visited_at) AS last%s
+                        FROM visits
+                        WHERE network = @network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls)))
+                        GROUP BY sipHash128(peer_id)
+                    )
+                    GROUP BY up, agent, asn, organisation, country, hosting, net, known_id, known_block, known_protocol
+                )
+            )
         )
-        GROUP BY up, last
     )
 )
 GROUP BY asn, organisation, country, hosting, known_id, known_block, known_protocol,
