@@ -122,7 +122,7 @@ func (o *ownPace) add(addr netip.Addr) {
 }
 
 const (
-	warming    = 8   // lookups that fill the pool, twice
+	warming    = 8   // lookups that fill the pool, and four times as many in the zone
 	poolSize   = 512 // nodes kept as starting points
 	startFrom  = 16  // of them, the closest to a target
 	background = 64  // lookups at once
@@ -146,9 +146,9 @@ func (s *Sizer) Mark(ctx context.Context) (note string, err error) {
 	if err := s.plant(addrs); err != nil {
 		return "", fmt.Errorf("plant nodes: %w", err)
 	}
-	for range 2 { // so that what follows does not crowd the few entry points
-		s.each("look around", warming, func(int) { s.look(ctx, randomID(), replyNodes) })
-	}
+	// So that what follows crowds neither the few entry points nor the first nodes of the zone that they name.
+	s.each("look around", warming, func(int) { s.look(ctx, randomID(), replyNodes) })
+	s.each("look around the zone", 4*warming, func(int) { s.look(ctx, s.cfg.Zone.random(), replyNodes) })
 	var planting sync.WaitGroup
 	planting.Go(func() {
 		s.each("announce planted nodes", len(s.planted), func(i int) { s.announce(ctx, s.planted[i]) })
