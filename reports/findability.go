@@ -87,7 +87,7 @@ func contentTable(r *findability.Result) []page.Block {
 		})
 	}
 	return table("Content from a cold start: outcome of the latest check, checks that found it with their 95\u00a0% interval, median time until somebody was named (quartiles), queries and hops of the latest lookup, "+
-		"distinct peers or providers named in it, and seeds and downloaders by Bloom filters where nodes give them.",
+		"distinct peers or providers named in it, and seeds and downloaders by Bloom filters where nodes give them, with 95\u00a0% intervals.",
 		[]string{"Content", "latest", "found in", "first named after", "queries", "hops", "have it", "seeds + downloaders"}, rows)
 }
 
@@ -129,7 +129,8 @@ func swarmWords(l findability.Latest) string {
 	if l.Seeds == nil || l.Leechers == nil {
 		return "–"
 	}
-	return fmt.Sprintf("%.0f + %.0f (%s)", l.Seeds.Value, l.Leechers.Value, plural(l.Seeds.Filters, "filter"))
+	form := func(e *analysis.Estimate) string { return fmt.Sprintf("%.0f (%.0f–%.0f)", e.Value, e.Lower, e.Upper) }
+	return fmt.Sprintf("%s + %s, %s", form(l.Seeds), form(l.Leechers), plural(l.Seeds.N, "filter"))
 }
 
 // holderTable says on whose land those stand who have the content.

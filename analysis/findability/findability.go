@@ -61,15 +61,10 @@ type Latest struct {
 	Found    int       `json:"found"`
 	Cut      bool      `json:"cut,omitempty"`
 	Named    int       `json:"named"`
-	Seeds    *Size     `json:"seeds,omitempty"`
-	Leechers *Size     `json:"leechers,omitempty"`
-}
 
-// Size is a number of peers as Bloom filters count them.
-type Size struct {
-	Value   float64 `json:"value"`
-	Filters int     `json:"filters"` // joined
-	Full    int     `json:"full"`    // left out
+	Seeds    *analysis.Estimate `json:"seeds,omitempty"` // nil where no node gave a filter that can be used
+	Leechers *analysis.Estimate `json:"leechers,omitempty"`
+	Full     int                `json:"full_filters,omitempty"` // left out
 }
 
 // Item is one piece of content.

@@ -53,13 +53,23 @@ func Default() List {
 // strangers' machines.
 const maxList = 1000
 
+// maxListBytes bounds a list in bytes.
+const maxListBytes = 1 << 20
+
 // ReadList reads a list in the form of commons.yaml. Entry points may be left out:
 // those of the list that Canopy brings along are then used. Unknown keys, and
 // entries that are incomplete or stand twice, are errors. Whether addresses and
 // IDs are any, their network knows.
 func ReadList(r io.Reader) (List, error) {
 	var l List
-	if err := yaml.NewDecoder(r, yaml.DisallowUnknownField()).Decode(&l); err != nil && !errors.Is(err, io.EOF) {
+	raw, err := io.ReadAll(io.LimitReader(r, maxListBytes+1))
+	if err != nil {
+		return l, fmt.Errorf("read list: %w", err)
+	}
+	if len(raw) > maxListBytes {
+		return l, fmt.Errorf("read list: it is longer than %d bytes", maxListBytes)
+	}
+	if err := yaml.NewDecoder(bytes.NewReader(raw), yaml.DisallowUnknownField()).Decode(&l); err != nil && !errors.Is(err, io.EOF) {
 		return l, fmt.Errorf("read list: %s", yaml.FormatError(err, false, false))
 	}
 	if len(l.Content) > maxList || len(l.EntryPoints) > maxList {

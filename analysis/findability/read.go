@@ -304,7 +304,7 @@ func scanRow(rows *sql.Rows) (r row, err error) {
 	l := &r.latest
 	var at int64
 	var cut uint8
-	var number [11]uint32
+	var number [10]uint32
 	var seeds, leechers float64
 	var ids, agents, organisations, countries, hostings []string
 	var asns, members []uint32
@@ -318,8 +318,8 @@ func scanRow(rows *sql.Rows) (r row, err error) {
 	for i, to := range []*int{&l.Queries, &l.Hops, &l.Answered, &l.Closest, &l.K, &l.Namers, &l.Found, &l.Named} {
 		*to = int(number[i])
 	}
-	if filters, full := int(number[8]), int(number[9]); filters > 0 {
-		l.Seeds, l.Leechers = &Size{seeds, filters, full}, &Size{leechers, filters, full}
+	if l.Full = int(number[9]); number[8] > 0 {
+		l.Seeds, l.Leechers = Swarm(seeds, int(number[8]), "seeds"), Swarm(leechers, int(number[8]), "downloaders")
 	}
 	n := len(members)
 	if len(ids) != n || len(agents) != n || len(asns) != n || len(organisations) != n || len(countries) != n || len(hostings) != n {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -272,10 +273,7 @@ func (r *checkRun) land(holders []observation.Holder) []observation.Holders {
 		g := ground{peer: h.PeerID}
 		if h.Address.IsValid() {
 			g.facts = r.facts.Lookup(h.Address)
-			g.facts.Prefix = g.facts.Prefix.Masked()
-			if h.PeerID == "" {
-				g.facts.Prefix = observation.Facts{}.Prefix
-			}
+			g.facts.Prefix = netip.Prefix{}
 		}
 		if count[g] == 0 {
 			order = append(order, g)

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -193,5 +196,44 @@ func checkReport(t *testing.T, store, dir, dead string) {
 	}
 	if strings.Contains(string(page), "<i>nobody") || strings.Contains(string(page), "\x1b") {
 		t.Error("the report holds what the list says as it is")
+	}
+}
+
+// Ctrl-C ends a run of checks cleanly, and what was answered until then is kept.
+func TestCheckCutShortKeepsWhatItFound(t *testing.T) {
+	needEngine(t)
+	quiet, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer quiet.Close() //nolint:errcheck // of no interest
+	list := localList(t, "mainline", "0123456789abcdef0123456789abcdef01234567", nil, quiet.LocalAddr().String())
+	store := "chdb:" + filepath.Join(t.TempDir(), "record")
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	cmd := command(ctx, "check", "--local", "--bind", "127.0.0.1", "--list", list, "--store", store, "--starts", "1000", "--json")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	answers := bufio.NewScanner(out)
+	if !answers.Scan() {
+		t.Fatal("no check was made")
+	}
+	interrupt()
+	printed := 1
+	for answers.Scan() {
+		printed++
+	}
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != exitDegraded {
+		t.Errorf("exit code %d, want %d", code, exitDegraded)
+	}
+	r := canopy(t, "store", "sql", "SELECT count() FROM checks", "--format", "TSV", "--store", store)
+	if kept := strings.TrimSpace(r.stdout); kept != strconv.Itoa(printed) || printed > 100 {
+		t.Errorf("%s checks are kept, %d were printed: %s", kept, printed, r.stderr)
 	}
 }
