@@ -69,6 +69,23 @@ type Verdict struct {
 	Probability float64    `json:"probability"`     // of Leaning
 	LogOdds     float64    `json:"log_odds"`        // of Leaning against the rest
 	Evidence    []Evidence `json:"evidence"`        // strongest first; empty means that nothing is known
+
+	Chances map[Operator]float64 `json:"chances,omitempty"` // probability of each kind, that of the prior without evidence; nil where no more than Leaning is known
+}
+
+// Chance is the probability that the peer is run by one kind of operator.
+// Where only the likeliest kind is known the rest is divided between the
+// others, and where nothing is known between all.
+func (v Verdict) Chance(kind Operator) float64 {
+	switch {
+	case v.Chances != nil:
+		return v.Chances[kind]
+	case v.Leaning == Unknown || v.Leaning == "":
+		return 1 / float64(len(decided))
+	case v.Leaning == kind:
+		return v.Probability
+	}
+	return (1 - v.Probability) / float64(len(decided)-1)
 }
 
 // Judge says who runs a peer. The score of each kind is its prior plus the
@@ -84,13 +101,15 @@ func (r *Rules) Judge(t Traits) Verdict {
 // whose land a company's fleet stands on.
 func (r *Rules) conclude(evidence []Evidence, entry *Entry, organisation string) Verdict {
 	if len(evidence) == 0 {
-		return Verdict{Operator: Unknown, Leaning: Unknown}
+		_, chances := r.weigh(nil) // the prior alone, which is no verdict
+		return Verdict{Operator: Unknown, Leaning: Unknown, Chances: chances}
 	}
 	slices.SortStableFunc(evidence, func(a, b Evidence) int {
 		return cmp.Compare(math.Abs(b.LogOdds), math.Abs(a.LogOdds))
 	})
-	leaning, p := r.weigh(evidence)
-	v := Verdict{Operator: Unknown, Leaning: leaning, Probability: p, LogOdds: math.Log(p / (1 - p)), Evidence: evidence}
+	leaning, chances := r.weigh(evidence)
+	p := chances[leaning]
+	v := Verdict{Operator: Unknown, Leaning: leaning, Probability: p, LogOdds: math.Log(p / (1 - p)), Evidence: evidence, Chances: chances}
 	if p < r.threshold {
 		return v
 	}
@@ -107,8 +126,8 @@ func (r *Rules) conclude(evidence []Evidence, entry *Entry, organisation string)
 // maxScore keeps probabilities apart from 0 and 1: no evidence is perfect.
 const maxScore = 20
 
-// weigh returns the likeliest kind and its probability.
-func (r *Rules) weigh(evidence []Evidence) (Operator, float64) {
+// weigh returns the likeliest kind and the probability of each.
+func (r *Rules) weigh(evidence []Evidence) (Operator, map[Operator]float64) {
 	score := map[Operator]float64{}
 	for _, k := range decided {
 		score[k] = r.prior[k]
@@ -124,7 +143,10 @@ func (r *Rules) weigh(evidence []Evidence) (Operator, float64) {
 			best = k
 		}
 	}
-	return best, math.Exp(score[best]) / sum
+	for _, k := range decided {
+		score[k] = math.Exp(score[k]) / sum
+	}
+	return best, score
 }
 
 // evidence collects what speaks for each kind, and the registry entry with the

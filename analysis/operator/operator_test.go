@@ -30,31 +30,31 @@ func TestPersonas(t *testing.T) {
 		evidence []string
 	}{
 		{"home", Traits{Hosting: "residential", Agent: "kubo/0.39.0", Siblings: 3, Neighbourhood: 9, Organisation: "Example Telecom"},
-			Community, Community, "", []string{"household-line"}},
+			Community, Community, "", []string{"household-line", "land-of-others"}},
 		{"home, many neighbours with one client", Traits{Hosting: "residential", Agent: "libtorrent 2.0.11", Siblings: 60, Neighbourhood: 60},
-			Community, Community, "", []string{"household-line"}},
-		{"home, nothing else known", Traits{Hosting: "residential"}, Community, Community, "", []string{"household-line"}},
+			Community, Community, "", []string{"household-line", "land-of-others"}},
+		{"home, nothing else known", Traits{Hosting: "residential"}, Community, Community, "", []string{"household-line", "land-of-others"}},
 		{"mobile", Traits{Hosting: "mobile", Agent: "LT0200", Siblings: 1, Neighbourhood: 1}, Community, Community, "",
-			[]string{"mobile-line"}},
+			[]string{"mobile-line", "land-of-others"}},
 		{"university", Traits{Hosting: "institutional", Agent: "kubo/0.39.0", Siblings: 12, Neighbourhood: 14, Organisation: "Example University"},
 			Institutional, Institutional, "", []string{"institution-land"}},
-		{"fleet", hetzner("fleet/1.2", 40, 44), Commercial, Commercial, "Example Cloud", []string{"fleet", "large-fleet", "rented-land"}},
+		{"fleet", hetzner("fleet/1.2", 40, 44), Commercial, Commercial, "Example Cloud", []string{"fleet", "land-of-others", "large-fleet", "rented-land"}},
 		{"fleet with a people's client", hetzner("qBittorrent 5.0.4", 40, 44), Commercial, Commercial, "Example Cloud",
-			[]string{"fleet", "large-fleet", "rented-land"}},
+			[]string{"fleet", "land-of-others", "large-fleet", "rented-land"}},
 		{"hobbyist with a desktop", hetzner("kubo/0.39.0/desktop", 1, 1), Community, Community, "",
-			[]string{"desktop-program", "rented-land", "alone-on-rented-land"}},
+			[]string{"desktop-program", "land-of-others", "rented-land", "alone-on-rented-land"}},
 		{"hobbyist with qBittorrent", hetzner("qBittorrent 5.0.4", 1, 7), Community, Community, "",
-			[]string{"people's-torrent-client", "rented-land", "alone-on-rented-land"}},
-		{"server, nothing special", hetzner("kubo/0.39.0/2896aed", 1, 5), Unknown, Community, "", []string{"rented-land", "alone-on-rented-land"}},
-		{"server among strangers", hetzner("kubo/0.39.0/2896aed", 9, 60), Unknown, Commercial, "", []string{"rented-land"}},
-		{"hosting alone", Traits{Hosting: "hosting"}, Unknown, Commercial, "", []string{"rented-land"}},
+			[]string{"people's-torrent-client", "land-of-others", "rented-land", "alone-on-rented-land"}},
+		{"server, nothing special", hetzner("kubo/0.39.0/2896aed", 1, 5), Unknown, Community, "", []string{"land-of-others", "rented-land", "alone-on-rented-land"}},
+		{"server among strangers", hetzner("kubo/0.39.0/2896aed", 9, 60), Unknown, Commercial, "", []string{"land-of-others", "rented-land"}},
+		{"hosting alone", Traits{Hosting: "hosting"}, Unknown, Commercial, "", []string{"land-of-others", "rented-land"}},
 		{"rest of a fleet", Traits{Agent: "fleet/1.2", Hosting: "hosting", ASN: 64500, Organisation: "Example Cloud", Siblings: 5, Neighbourhood: 5, AgentHere: 37, AgentAnywhere: 38},
-			Commercial, Commercial, "Example Cloud", []string{"agent-of-one-house", "rented-land"}},
+			Commercial, Commercial, "Example Cloud", []string{"land-of-others", "agent-of-one-house", "rented-land"}},
 		{"program of everybody", Traits{Agent: "kubo/0.39.0", Hosting: "hosting", ASN: 64500, Siblings: 5, Neighbourhood: 5, AgentHere: 37, AgentAnywhere: 380},
-			Unknown, Commercial, "", []string{"rented-land"}},
+			Unknown, Commercial, "", []string{"land-of-others", "rented-land"}},
 		{"nameless program", Traits{Hosting: "hosting", ASN: 64500, Siblings: 5, Neighbourhood: 5, AgentHere: 37, AgentAnywhere: 37},
-			Unknown, Commercial, "", []string{"rented-land"}},
-		{"VPN exit", Traits{Hosting: "anonymiser", Agent: "qBittorrent 5.0.4", Siblings: 30, Neighbourhood: 40}, Unknown, Unknown, "", nil},
+			Unknown, Commercial, "", []string{"land-of-others", "rented-land"}},
+		{"VPN exit", Traits{Hosting: "anonymiser", Agent: "qBittorrent 5.0.4", Siblings: 30, Neighbourhood: 40}, Unknown, Community, "", []string{"behind-an-anonymiser"}},
 		{"nothing known", Traits{}, Unknown, Unknown, "", nil},
 		{"archive", Traits{Hosting: "institutional", ASN: 7941, Organisation: "Internet Archive"}, Institutional, Institutional, "Internet Archive",
 			[]string{"registry:internet-archive:asn", "institution-land"}},
@@ -93,7 +93,8 @@ func TestMoreEvidenceNeverLowersTheProbability(t *testing.T) {
 	last = 0
 	for range 100 {
 		evidence = append(evidence, Evidence{For: Community, LogOdds: 1})
-		k, p := r.weigh(evidence)
+		k, chances := r.weigh(evidence)
+		p := chances[k]
 		if k != Community || p < last || p >= 1 {
 			t.Fatalf("%d pieces: %s at %v after %v", len(evidence), k, p, last)
 		}

@@ -32,6 +32,7 @@ type Rules struct {
 	rules     []rule
 	registry  []Entry
 	recent    int // year from which on an entry counts as formed recently
+	trust     int // labelled peers that the probability of each combination of evidence is worth
 }
 
 // rule is one piece of evidence and when it holds.
@@ -66,6 +67,10 @@ type rulesFile struct {
 		Since  int    `yaml:"since"`
 		Reason string `yaml:"reason"`
 	} `yaml:"recent"`
+	Trust struct {
+		Peers  int    `yaml:"peers"`
+		Reason string `yaml:"reason"`
+	} `yaml:"trust"`
 	Common  []string               `yaml:"common_agents"`
 	Signals map[string]signalEntry `yaml:"registry_signals"`
 	Rules   []ruleEntry            `yaml:"rules"`
@@ -110,7 +115,7 @@ func Load(rules, registry []byte) (*Rules, error) {
 		return nil, fmt.Errorf("read operator rules: %w", err)
 	}
 	r := &Rules{
-		version: f.Version, threshold: f.Threshold, signals: map[string]float64{}, recent: f.Recent.Since,
+		version: f.Version, threshold: f.Threshold, signals: map[string]float64{}, recent: f.Recent.Since, trust: f.Trust.Peers,
 		prior: map[Operator]float64{
 			Community: f.Prior.Community, Commercial: f.Prior.Commercial, Institutional: f.Prior.Institutional,
 		},
@@ -127,6 +132,11 @@ func Load(rules, registry []byte) (*Rules, error) {
 // Version names the ruleset; it is stored with every result.
 func (r *Rules) Version() string { return r.version }
 
+// Trust is how many labelled peers the probability of one combination of
+// evidence is worth: if it says p, the share that is really so has the variance
+// p(1-p)/(Trust+1), as after that many peers were seen.
+func (r *Rules) Trust() int { return r.trust }
+
 // takeRules checks and keeps the rules of a file.
 func (r *Rules) takeRules(f rulesFile, raw []byte) error {
 	switch {
@@ -138,6 +148,8 @@ func (r *Rules) takeRules(f rulesFile, raw []byte) error {
 		return errors.New("the prior gives no reason")
 	case f.Recent.Since < 0 || f.Recent.Since > 0 && f.Recent.Reason == "":
 		return errors.New("recent: want a year since, and a reason")
+	case f.Trust.Peers < 0 || f.Trust.Peers > 0 && f.Trust.Reason == "":
+		return errors.New("trust: want a number of peers, and a reason")
 	}
 	for _, kind := range signalKinds {
 		s, ok := f.Signals[kind]

@@ -187,6 +187,11 @@ func (s *Sample) overTime(in Class) float64 {
 			values = append(values, float64(k)/float64(s.totals[t]))
 		}
 	}
+	return ofMean(values)
+}
+
+// ofMean is the variance of the mean of values, 0 of fewer than two.
+func ofMean(values []float64) float64 {
 	if len(values) < 2 {
 		return 0
 	}

@@ -33,10 +33,15 @@ type Row struct {
 }
 
 // Add adds the estimate of one run.
-func (r *Row) Add(e analysis.Estimate) {
+func (r *Row) Add(e analysis.Estimate) { r.Against(r.Truth, e) }
+
+// Against adds the estimate of one run that has a truth of its own; Truth is
+// then the mean.
+func (r *Row) Against(truth float64, e analysis.Estimate) {
+	r.Truth += (truth - r.Truth) / float64(r.runs+1)
 	r.value, r.lower, r.upper = r.value+e.Value, r.lower+e.Lower, r.upper+e.Upper
 	r.runs++
-	if e.Lower <= r.Truth && r.Truth <= e.Upper {
+	if e.Lower <= truth && truth <= e.Upper {
 		r.covered++
 	}
 }
