@@ -196,3 +196,9 @@ func (e *silentError) Error() string {
 	}
 	return "no answer"
 }
+
+// stood says whether the transport of a failed attempt stood.
+func stood(a attempt) bool {
+	var silent *silentError
+	return errors.As(a.err, &silent) && silent.open || errors.As(a.err, new(*handshakeError))
+}

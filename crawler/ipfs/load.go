@@ -103,8 +103,9 @@ func (l *load) afterFunc(d time.Duration, f func()) *time.Timer {
 
 // ended notes how a visit went. A peer that was silent while we were so far
 // behind that no longer time-out could make up for it is in doubt until it
-// answers.
-func (l *load) ended(p Peer, o observation.Outcome, addr netip.AddrPort) {
+// answers. One that had shown a sign of life and then was too slow, or hung up
+// on us because we were, is in doubt already when we were plainly behind.
+func (l *load) ended(p Peer, o observation.Outcome, addr netip.AddrPort, alive bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.doubtful, p)
@@ -113,7 +114,8 @@ func (l *load) ended(p Peer, o observation.Outcome, addr netip.AddrPort) {
 		delete(l.passed, p)
 	}
 	switch {
-	case o == observation.Timeout && l.factor() >= maxStretch:
+	case o == observation.Timeout && l.factor() >= maxStretch,
+		alive && l.worst > hardLag && (o == observation.Timeout || o == observation.Reset):
 		l.doubtful[p] = true
 	case o == observation.Unreachable && addr.Addr().Is6():
 		l.noRoute6[p] = true
@@ -142,7 +144,7 @@ func (l *load) health() (degraded bool, notes []string) {
 	defer l.mu.Unlock()
 	if n := len(l.doubtful); n > 0 {
 		notes = append(notes, fmt.Sprintf(
-			"%d peers were silent while this machine was overloaded (scheduled up to %s late) and may be alive", n, l.peak.Round(time.Millisecond)))
+			"%d peers did not answer while this machine was overloaded (scheduled up to %s late) and may be alive", n, l.peak.Round(time.Millisecond)))
 		degraded = true
 	}
 	if l.starved > 0 {

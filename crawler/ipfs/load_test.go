@@ -191,15 +191,15 @@ func TestLoadAdapts(t *testing.T) {
 		t.Errorf("overloaded: limit %d, a second becomes %s", l.limit, l.stretch(time.Second))
 	}
 	slow, quick := keyOf(1), keyOf(2)
-	l.ended(slow, observation.Timeout, netip.AddrPort{})
-	l.ended(quick, observation.Answered, netip.AddrPort{})
+	l.ended(slow, observation.Timeout, netip.AddrPort{}, false)
+	l.ended(quick, observation.Answered, netip.AddrPort{}, false)
 	if degraded, notes := l.health(); !degraded || len(notes) != 1 {
 		t.Errorf("degraded %v, %q", degraded, notes)
 	}
 	for range 3000 { // a minute of ease
 		l.measured(0)
 	}
-	l.ended(slow, observation.Timeout, netip.AddrPort{})
+	l.ended(slow, observation.Timeout, netip.AddrPort{}, false)
 	if degraded, notes := l.health(); degraded || l.stretch(time.Second) != time.Second {
 		t.Errorf("silent at ease as well: degraded %v, %q, a second becomes %s", degraded, notes, l.stretch(time.Second))
 	}
@@ -270,4 +270,32 @@ func TestPlaceFollowsProgress(t *testing.T) {
 			t.Errorf("%d active", n)
 		}
 	})
+}
+
+// TestSignsOfLifeMakeDoubt tells peers that were too slow for us while we were
+// behind from those who never said a word.
+func TestSignsOfLifeMakeDoubt(t *testing.T) {
+	for _, c := range []struct {
+		outcome observation.Outcome
+		alive   bool
+		lag     time.Duration
+		doubt   bool
+	}{
+		{observation.Timeout, true, 2 * hardLag, true},
+		{observation.Reset, true, 2 * hardLag, true},
+		{observation.Timeout, true, hardLag / 2, false},
+		{observation.Timeout, false, 2 * hardLag, false},
+		{observation.Timeout, false, 20 * hardLag, true},
+		{observation.Refused, false, 20 * hardLag, false},
+		{observation.WrongProtocol, true, 20 * hardLag, false},
+	} {
+		l := newLoad(1)
+		for range 100 {
+			l.measured(c.lag)
+		}
+		l.ended(keyOf(1), c.outcome, netip.AddrPort{}, c.alive)
+		if degraded, _ := l.health(); degraded != c.doubt {
+			t.Errorf("%s, alive %v, %s late: degraded %v", c.outcome, c.alive, c.lag, degraded)
+		}
+	}
 }

@@ -108,7 +108,7 @@ func (w *Walker) visitSeeds(ctx context.Context, peers []Peer, texts map[Peer]st
 					return nil, false, nil
 				}
 				wrong = append(wrong, reason(texts[r.Peer], r.Visit))
-				again = again || r.Visit.Outcome.Retryable() && r.Visit.Outcome != observation.Timeout
+				again = again || r.Visit.Outcome.Retryable()
 			}
 		}
 	}

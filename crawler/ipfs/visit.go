@@ -30,6 +30,7 @@ type visit struct {
 	unreadable int // addresses that are known, and of no kind that we know
 	dialed     []candidate
 	failed     []attempt
+	alive      bool // a transport stood
 	booked     bookings
 	result     observation.Result[Peer]
 }
@@ -57,7 +58,7 @@ func (v *visit) run(ctx context.Context) error {
 		}
 	}
 	v.result.Visit.Addresses, v.result.Visit.Relays = addresses(v.known), relays(v.known)
-	w.load.ended(v.peer, v.result.Visit.Outcome, v.result.Visit.Address)
+	w.load.ended(v.peer, v.result.Visit.Outcome, v.result.Visit.Address, v.alive)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -138,10 +139,12 @@ func (v *visit) contact(ctx context.Context, list []candidate) error {
 func (v *visit) once(ctx context.Context, list []candidate) (short error) {
 	l, failed := v.s.w.dialer.race(ctx, v.peer, list, &v.booked, v.place, v.patience())
 	if l != nil {
+		v.alive = true
 		v.talk(ctx, l)
 		return nil
 	}
 	v.failed = append(v.failed, failed...)
+	v.alive = v.alive || slices.ContainsFunc(failed, stood)
 	v.settle(judge(v.failed))
 	for _, a := range failed {
 		if ours(a) {
