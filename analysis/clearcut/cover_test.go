@@ -20,7 +20,7 @@ func TestIntervalsCoverTheTruth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	given := each(many)
+	one := each(many)
 	covered := map[string]int{}
 	check := func(name string, e analysis.Estimate, truth float64) {
 		if e.Lower <= truth && truth <= e.Upper {
@@ -33,10 +33,10 @@ func TestIntervalsCoverTheTruth(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := summarise(singly(traces), []float64{1})
-		check("success", s.Success, given.success)
-		check("recall", s.Recall, given.recall)
-		check("messages", s.Messages, given.messages)
-		check("hops", *s.Hops, given.hops)
+		check("success", s.Success, one.success)
+		check("recall", s.Recall, one.recall)
+		check("messages", s.Messages, one.messages)
+		check("hops", *s.Hops, one.hops)
 	}
 	var all []Trace
 	const sets = 4000
@@ -63,14 +63,14 @@ func TestIntervalsCoverTheTruth(t *testing.T) {
 			t.Errorf("%s: a 95 %% interval covered the truth in %.1f %% of %d runs", name, rate, runs)
 		}
 	}
-	if len(covered) != 6 || given.success < 0.05 || given.success > 0.95 {
-		t.Errorf("nothing to cover: %+v, %v", given, covered)
+	if len(covered) != 6 || one.success < 0.05 || one.success > 0.95 {
+		t.Errorf("nothing to cover: %+v, %v", one, covered)
 	}
 }
 
-type truth struct{ success, recall, messages, hops float64 }
+type given struct{ success, recall, messages, hops float64 }
 
-func each(traces []Trace) (m truth) {
+func each(traces []Trace) (m given) {
 	found := 0.0
 	for _, t := range traces {
 		m.recall += t.Recall
@@ -81,5 +81,5 @@ func each(traces []Trace) (m truth) {
 		}
 	}
 	n := float64(len(traces))
-	return truth{found / n, m.recall / n, m.messages / n, m.hops / math.Max(1, found)}
+	return given{found / n, m.recall / n, m.messages / n, m.hops / math.Max(1, found)}
 }
