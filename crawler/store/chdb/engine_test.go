@@ -52,14 +52,15 @@ func TestTypes(t *testing.T) {
 		"[[1, 2], []]":         "[[1 2] []]",
 		"toDecimal64(1.25, 2)": "1.25",
 		"unhex('00ff0a27')":    "\x00\xff\n'",
-		"CAST(('a', 2) AS Tuple(name String, number UInt8))":    "map[name:a number:2]",
-		"CAST('b' AS Enum8('a' = 1, 'b' = 2))":                  "b",
-		"timezone() || toString(toDateTime(0))":                 "UTC1970-01-01 00:00:00",
-		"(SELECT groupArray(number) FROM numbers(3) WHERE 0)":   "[]",
-		"toLowCardinality(CAST(NULL AS Nullable(String)))":      "<nil>",
-		"toFixedString('ab', 3)":                                "ab\x00",
-		"(SELECT sum(number) FROM numbers_mt(100000000))":       "4999999950000000",
-		"(SELECT count() FROM (SELECT * FROM numbers(200000)))": "200000",
+		"CAST(('a', 2) AS Tuple(name String, number UInt8))":                                  "map[name:a number:2]",
+		"CAST('b' AS Enum8('a' = 1, 'b' = 2))":                                                "b",
+		"timezone() || toString(toDateTime(0))":                                               "UTC1970-01-01 00:00:00",
+		"(SELECT groupArray(number) FROM numbers(3) WHERE 0)":                                 "[]",
+		"toLowCardinality(CAST(NULL AS Nullable(String)))":                                    "<nil>",
+		"(SELECT toUInt64(value) FROM system.server_settings WHERE name = 'mark_cache_size')": "67108864",
+		"toFixedString('ab', 3)":                                                              "ab\x00",
+		"(SELECT sum(number) FROM numbers_mt(100000000))":                                     "4999999950000000",
+		"(SELECT count() FROM (SELECT * FROM numbers(200000)))":                               "200000",
 	} {
 		var got any
 		if err := db.QueryRow("SELECT " + expression).Scan(&got); err != nil {
