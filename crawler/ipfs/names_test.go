@@ -89,3 +89,26 @@ func TestNothingOutsideRoutableSpaceByDefault(t *testing.T) {
 		t.Errorf("got %s, %q", v.Outcome, v.Detail)
 	}
 }
+
+// TestUnknownAddressesAreSkipped visits a peer one of whose addresses is of a
+// kind that nobody knows.
+func TestUnknownAddressesAreSkipped(t *testing.T) {
+	n := newNode(t, 0)
+	w := newWalker(t, Config{Bootstrap: []string{n.seed()}})
+	w.book.learn([]byte(n.info.ID), [][]byte{{0xff, 0xff, 0x7f, 1}, {0x04, 127}, {}, n.info.Addrs[0].Bytes()})
+	v := crawl(t, w, n.info.ID)[n.info.ID].Visit
+	if v.Outcome != observation.Answered || len(v.Addresses) != len(n.info.Addrs) {
+		t.Errorf("got %s, %q", v.Outcome, v.Addresses)
+	}
+	odd := stranger(t)
+	w.book.learn([]byte(odd), [][]byte{{0xff, 0xff, 0x7f, 1}, {0x04, 127}})
+	if v := crawl(t, w, odd)[odd].Visit; v.Outcome != observation.NoAddress || v.Detail != "only addresses that cannot be read: 2" {
+		t.Errorf("nothing else: %s, %q", v.Outcome, v.Detail)
+	}
+	browser := at(t, stranger(t), "/ip4/127.0.0.1/udp/1/webrtc-direct")
+	w.mention(browser)
+	crawl(t, w, browser.ID)
+	if degraded, notes := w.Health(); degraded || len(notes) != 1 || !strings.Contains(notes[0], "1 peers have only addresses that are not dialled") {
+		t.Errorf("degraded %v, notes %q", degraded, notes)
+	}
+}

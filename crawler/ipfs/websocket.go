@@ -31,7 +31,7 @@ func openWebSocket(ctx context.Context, raw net.Conn, c candidate) (net.Conn, er
 			u.Host = fmt.Sprintf("%s:%d", c.name, c.addr.Port())
 		}
 	}
-	conn, _, err := d.DialContext(ctx, u.String(), nil)
+	conn, _, err := d.DialContext(ctx, u.String(), nil) //nolint:bodyclose // the body of the answer is in memory
 	if err != nil {
 		return nil, fmt.Errorf("open WebSocket: %w", err)
 	}
