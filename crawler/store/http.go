@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -145,7 +146,7 @@ func (s *Store) greetOne(ctx context.Context, addr string) (string, error) {
 	var hello chproto.Buffer
 	hello.PutByte(proto.ClientHello)
 	(proto.ClientHandshake{ProtocolVersion: clickhouse.ClientTCPProtocolVersion, ClientName: "canopy"}).Encode(&hello)
-	for _, text := range []string{"", o.Auth.Username, o.Auth.Password} {
+	for _, text := range []string{"", cmp.Or(o.Auth.Username, "default"), o.Auth.Password} {
 		hello.PutString(text)
 	}
 	if _, err := conn.Write(hello.Buf); err != nil {

@@ -59,7 +59,9 @@ func TestRealOldServer(t *testing.T) {
 			}
 		}
 	}
-	for _, url := range []string{"http://default@" + overHTTP + "/canopy", "clickhouse://default@" + native + "/canopy"} {
+	for _, url := range []string{
+		"http://" + overHTTP + "/canopy", "http://default@" + overHTTP + "/canopy", "clickhouse://" + native + "/canopy", "clickhouse://default@" + native + "/canopy",
+	} {
 		s, err := Open(t.Context(), url, Options{})
 		if err == nil {
 			defer s.Close()
