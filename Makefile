@@ -8,7 +8,7 @@ FLAGS    = -ldflags '-X main.version=$(VERSION)'
 TEST     = $(GO) test -timeout 10m -p 2
 
 .DEFAULT_GOAL := help
-.PHONY: help build engine data axe clients kubo demo test soak race lint fuzz validate bench clean
+.PHONY: help build engine data axe clients kubo demo figures test soak race lint fuzz validate bench clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -45,6 +45,10 @@ kubo: ## build Kubo, which TestForeignNodes then adds to its swarm
 
 demo: build engine ## two local networks, crawls, churn and a report: under 2 minutes
 	bin/canopy demo
+
+DATASET ?= dataset
+figures: build engine ## every figure of the report from DATASET=DIR alone, into DIR-figures
+	bin/canopy figures $(DATASET) --out $(patsubst %/,%,$(DATASET))-figures
 
 test: engine ## every test
 	$(TEST) ./...

@@ -15,6 +15,10 @@ import (
 
 // readFindability reads what checks of the period found.
 func (n *Network) readFindability(ctx context.Context, q analysis.Querier, rules *operator.Rules) (err error) {
+	if n.published {
+		_, err = n.publishedResult(ctx, q, "findings", &n.Findability)
+		return err
+	}
 	n.Findability, err = findability.Read(ctx, q, rules, n.Name, n.Scope, n.window)
 	return err
 }

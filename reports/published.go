@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"canopy/analysis"
 	"canopy/analysis/clearcut"
+	"canopy/analysis/findability"
 	"canopy/analysis/operator"
 	"canopy/analysis/reachability"
 )
@@ -16,7 +18,7 @@ import (
 // they became a dataset.
 func (n *Network) census(ctx context.Context, q analysis.Querier, rules *operator.Rules) (*operator.Census, error) {
 	if n.published {
-		return operator.Published(ctx, q, n.Name, n.Used)
+		return operator.Published(ctx, q, rules, n.Name, n.Used)
 	}
 	return operator.Record(ctx, q, rules, n.Name, n.Used)
 }
@@ -82,23 +84,53 @@ func unaddressed(e *clearcut.Entries) {
 	}
 }
 
-// publishedClearcut reads a result from a dataset.
-func (n *Network) publishedClearcut(ctx context.Context, q analysis.Querier) error {
-	n.Clearcut = &Clearcut{Absent: "The dataset holds no clear-cut of this network: its crawls kept no routing tables, or too few peers leave."}
-	rows, err := q.QueryContext(ctx, `SELECT result FROM clearcuts WHERE network = @network AND scope = @scope LIMIT 1`, sql.Named("network", n.Name), sql.Named("scope", n.Scope))
+// Found is what the checks of a period say of one network, as JSON for a
+// dataset; empty if nothing was checked. Groups of fewer than smallest holders
+// of content are left out. Entry points are named: clients ship with them.
+func Found(ctx context.Context, q analysis.Querier, rules *operator.Rules, network, scope string, in analysis.Window, smallest int) (string, error) {
+	r, err := findability.Read(ctx, q, rules, network, scope, in)
+	if err != nil || r == nil {
+		return "", err
+	}
+	few := func(p findability.Part) bool { return p.Count < smallest }
+	for i := range r.Content {
+		c := &r.Content[i]
+		c.Land, c.Operators, c.Holders = slices.DeleteFunc(c.Land, few), slices.DeleteFunc(c.Operators, few), slices.DeleteFunc(c.Holders, few)
+		c.Latest.Detail = ""
+	}
+	for i := range r.Entries {
+		r.Entries[i].Latest.Detail = ""
+	}
+	text, err := json.Marshal(r)
+	return string(text), err
+}
+
+// publishedResult reads a result from a table of a dataset.
+func (n *Network) publishedResult(ctx context.Context, q analysis.Querier, table string, into any) (found bool, err error) {
+	rows, err := q.QueryContext(ctx, "SELECT result FROM "+table+" WHERE network = @network AND scope = @scope LIMIT 1", sql.Named("network", n.Name), sql.Named("scope", n.Scope))
 	if err != nil {
-		return fmt.Errorf("read clear-cut: %w", err)
+		return false, fmt.Errorf("read %s: %w", table, err)
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var text string
 		if err := rows.Scan(&text); err != nil {
-			return fmt.Errorf("read clear-cut: %w", err)
+			return false, fmt.Errorf("read %s: %w", table, err)
 		}
-		n.Clearcut = &Clearcut{}
-		if err := json.Unmarshal([]byte(text), n.Clearcut); err != nil {
-			return fmt.Errorf("read clear-cut: %w", err)
+		if err := json.Unmarshal([]byte(text), into); err != nil {
+			return false, fmt.Errorf("read %s: %w", table, err)
 		}
+		found = true
 	}
-	return rows.Err()
+	return found, rows.Err()
+}
+
+// publishedClearcut reads a result from a dataset.
+func (n *Network) publishedClearcut(ctx context.Context, q analysis.Querier) error {
+	n.Clearcut = &Clearcut{}
+	found, err := n.publishedResult(ctx, q, "clearcuts", n.Clearcut)
+	if !found {
+		n.Clearcut.Absent = "The dataset holds no clear-cut of this network: its crawls kept no routing tables, or too few peers leave."
+	}
+	return err
 }

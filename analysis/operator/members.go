@@ -38,9 +38,13 @@ func Members(ctx context.Context, q analysis.Querier, r *Rules, network string, 
 
 // Published reads the groups of a published dataset: a record whose visits
 // carry the verdict on their peer in columns operator, leaning, operator_name
-// and probability. Nothing is judged anew, and no evidence is known.
-func Published(ctx context.Context, q analysis.Querier, network string, crawls []string) (*Census, error) {
-	c := &Census{Totals: make([]int, len(crawls))}
+// and probability. Nothing is judged anew, and no evidence is known; r tells the
+// marks of who is known by name.
+func Published(ctx context.Context, q analysis.Querier, r *Rules, network string, crawls []string) (*Census, error) {
+	c := &Census{Rules: r.version, Totals: make([]int, len(crawls))}
+	if len(crawls) == 0 {
+		return c, nil
+	}
 	rows, err := q.QueryContext(ctx, `
 SELECT last.1, last.2, last.3, last.4, last.5, last.6, last.7, last.8, peers, counts, weight, squares, totals
 FROM (
@@ -76,6 +80,11 @@ ORDER BY weight DESC, last`, sql.Named("count", len(crawls)), sql.Named("crawls"
 			return nil, fmt.Errorf("read judged peers: %w", err)
 		}
 		g.Verdict.Operator, g.Verdict.Leaning, g.Peers = Operator(kind), Operator(leaning), int(peers)
+		for _, e := range r.registry { // marks are those of the entry of that name
+			if e.Name == g.Verdict.Name && e.operator == g.Verdict.Operator {
+				g.Verdict.Entry, g.Marks = e.ID, r.Marks(e)
+			}
+		}
 		for t, n := range counts {
 			g.Counts = append(g.Counts, int(n))
 			c.Totals[t] = int(all[t])

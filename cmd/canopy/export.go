@@ -130,6 +130,9 @@ func (a *app) runExport(ctx context.Context, o exportOptions) error {
 	}
 	defer a.close("store", record.Close)
 	opt.Attributions, opt.Progress = credits(facts), a.exportProgress
+	opt.Findings = func(ctx context.Context, network, scope string) (string, error) {
+		return reports.Found(ctx, record.DB(), operator.Default(), network, scope, opt.Window, dataset.Smallest)
+	}
 	if !o.noCut {
 		opt.Clearcut = func(ctx context.Context, network string, crawls []string) (string, error) {
 			return reports.Simulated(ctx, record.DB(), operator.Default(), network, crawls, dataset.Smallest)

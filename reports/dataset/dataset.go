@@ -38,6 +38,7 @@ type Options struct {
 	Raw          bool            // publish identities, addresses and every cell as they are
 	Own          []netip.Prefix  // addresses of the observer: left out
 	Clearcut     Simulate        // results of the clear-cut, nil for none
+	Findings     Findings        // results of checks, nil for none
 	Generated    time.Time       // default now
 	Software     string          // program and version
 	Creator      string          // whom to cite; default "The stewards of this observatory"
@@ -52,6 +53,10 @@ type Options struct {
 // returns its result as JSON, empty if there is none. Lookups need keys, which
 // pseudonyms don't have, so the dataset holds the result.
 type Simulate func(ctx context.Context, network string, crawls []string) (string, error)
+
+// Findings are the results of the checks of one network and scope as JSON, empty
+// if there are none.
+type Findings func(ctx context.Context, network, scope string) (string, error)
 
 // Progress is how far an export is.
 type Progress struct {

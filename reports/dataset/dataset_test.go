@@ -188,7 +188,7 @@ func TestPapers(t *testing.T) {
 	s := openStore(t)
 	fill(t, s, "alpha", 1, 300)
 	dir, _, _, _ := published(t, s, Options{Attributions: []string{"Example data, CC BY 4.0"}})
-	want := []string{"CITATION.cff", "DATASHEET.md", "LICENSE", "README.md", "SHA256SUMS", "agents.parquet", "clearcuts.parquet", "crawls.parquet", "dataset.json", "edges.parquet",
+	want := []string{"CITATION.cff", "DATASHEET.md", "LICENSE", "README.md", "SHA256SUMS", "agents.parquet", "clearcuts.parquet", "crawls.parquet", "dataset.json", "edges.parquet", "findings.parquet",
 		"probes.parquet", "protocols.parquet", "queries.sql", "sessions.parquet", "sizes.parquet", "visits.parquet"}
 	if have := names(t, dir); !slices.Equal(have, want) {
 		t.Errorf("the folder holds %v, want %v", have, want)

@@ -152,6 +152,7 @@ func loads(raw bool) []load {
 		{agentsForm.table, `SELECT network, scope, agent, peers, counts, weight, squares FROM %s`},
 		{protocolsForm.table, `SELECT network, toUUID(crawl_id) AS crawl_id, protocol, peers FROM %s`},
 		{sizesForm.table, `SELECT network, scope, result FROM %s`},
+		{findingsForm.table, `SELECT network, scope, result FROM %s`},
 		{clearcutsForm.table, `SELECT network, scope, result FROM %s`},
 	}
 }

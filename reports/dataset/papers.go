@@ -51,7 +51,7 @@ const schemaVersion = 1
 
 // tables are the forms of all files, in the order of the papers.
 var tables = []table{
-	crawlsForm.table, visitsForm.table, edgesForm.table, probesForm.table, sessionsForm.table, agentsForm.table, protocolsForm.table, sizesForm.table, clearcutsForm.table,
+	crawlsForm.table, visitsForm.table, edgesForm.table, probesForm.table, sessionsForm.table, agentsForm.table, protocolsForm.table, sizesForm.table, findingsForm.table, clearcutsForm.table,
 }
 
 type paperColumn struct{ Name, Kind, About string }

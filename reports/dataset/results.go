@@ -17,6 +17,11 @@ var (
 		words("scope", "as in crawls", func(r *resultRow) string { return r.scope }),
 		texts("result", "JSON: the evidence (nodes found, marked nodes, lookup distances, pairs of crawls) and what was computed from it", func(r *resultRow) string { return r.result }),
 	)
+	findingsForm = newForm("findings", "Whether content is found from a cold start and whether newcomers can enter: results of the period's checks. Groups of fewer than 5 holders are left out.",
+		words("network", "as in crawls", func(r *resultRow) string { return r.network }),
+		words("scope", "as in crawls", func(r *resultRow) string { return r.scope }),
+		texts("result", "JSON: as in a report's figures.json", func(r *resultRow) string { return r.result }),
+	)
 	clearcutsForm = newForm("clearcuts", "What stands when the largest leave: results of lookups that were simulated on the routing tables. Lookups need keys, which pseudonyms don't have.",
 		words("network", "as in crawls", func(r *resultRow) string { return r.network }),
 		words("scope", "as in crawls", func(r *resultRow) string { return r.scope }),
@@ -25,7 +30,7 @@ var (
 )
 
 func (x *exporter) writeResults(ctx context.Context) error {
-	var sizes, cuts []resultRow
+	var sizes, findings, cuts []resultRow
 	for _, g := range x.groups {
 		if g.cells != nil && !g.cells.nodes[0].published {
 			continue
@@ -36,6 +41,15 @@ func (x *exporter) writeResults(ctx context.Context) error {
 		}
 		if size != "" {
 			sizes = append(sizes, resultRow{clean(g.network), g.scope, size})
+		}
+		if x.Findings != nil {
+			found, err := x.Findings(ctx, g.network, g.scope)
+			if err != nil {
+				return err
+			}
+			if found != "" {
+				findings = append(findings, resultRow{clean(g.network), g.scope, found})
+			}
 		}
 		if x.Clearcut == nil || len(g.used) == 0 {
 			continue
@@ -50,6 +64,9 @@ func (x *exporter) writeResults(ctx context.Context) error {
 		}
 	}
 	if err := writeAll(ctx, x, sizesForm, sizes); err != nil {
+		return err
+	}
+	if err := writeAll(ctx, x, findingsForm, findings); err != nil {
 		return err
 	}
 	return writeAll(ctx, x, clearcutsForm, cuts)
