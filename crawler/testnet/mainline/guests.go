@@ -36,17 +36,18 @@ func (g *guests) meet(number int, m *krpc.Message, from netip.AddrPort) {
 	}
 }
 
-// closest puts the guests of a node among the compact nodes that it names, k at
-// most, closest to goal first.
-func (g *guests) closest(nodes []byte, number int, goal krpc.ID, k int) []byte {
+// closest puts the guests of a node among the compact nodes of one family that
+// it names, k at most, closest to goal first.
+func (g *guests) closest(nodes []byte, number int, goal krpc.ID, k int, six bool) []byte {
 	g.mu.RLock()
 	met := slices.Clone(g.met[uint32(number)])
 	g.mu.RUnlock()
+	met = slices.DeleteFunc(met, func(n krpc.Node) bool { return n.Addr.Addr().Is6() != six })
 	if len(met) == 0 {
 		return nodes
 	}
-	for i := range krpc.Nodes(nodes).Len() {
-		if n := krpc.Nodes(nodes).At(i); !slices.Contains(met, n) {
+	for _, n := range listed(nodes, six) {
+		if !slices.Contains(met, n) {
 			met = append(met, n)
 		}
 	}
@@ -60,6 +61,20 @@ func (g *guests) closest(nodes []byte, number int, goal krpc.ID, k int) []byte {
 	nodes = nodes[:0]
 	for _, n := range met[:min(k, len(met))] {
 		nodes = krpc.AppendNode(nodes, n)
+	}
+	return nodes
+}
+
+// listed reads compact nodes of one family.
+func listed(b []byte, six bool) (nodes []krpc.Node) {
+	if six {
+		for i := range krpc.Nodes6(b).Len() {
+			nodes = append(nodes, krpc.Nodes6(b).At(i))
+		}
+		return nodes
+	}
+	for i := range krpc.Nodes(b).Len() {
+		nodes = append(nodes, krpc.Nodes(b).At(i))
 	}
 	return nodes
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ type Options struct {
 	Loss    float64       // share of packets that light nodes lose, each way
 	Latency time.Duration // added to each reply of a light node
 	Guests  bool          // light nodes name others that asked them, too
+	IPv6    netip.Prefix  // of 32 bits, whose addresses are local: each light node stands in a /64 of it, too (BEP 32); zero is none
 	Logger  *slog.Logger  // nil is silent
 }
 
@@ -42,6 +44,9 @@ func Start(ctx context.Context, plan *testnet.Plan, o Options) (*Network, error)
 	}
 	if !(o.Loss >= 0 && o.Loss < 1) || o.Latency < 0 {
 		return nil, fmt.Errorf("start local Mainline network: loss %g, latency %s: want a share below 1 and a positive time", o.Loss, o.Latency)
+	}
+	if o.IPv6.IsValid() && (!o.IPv6.Addr().Is6() || o.IPv6.Bits() != prefixBits) {
+		return nil, fmt.Errorf("start local Mainline network: %s: want an IPv6 prefix of %d bits", o.IPv6, prefixBits)
 	}
 	plan, claim, err := plan.ClaimPorts(ctx, o.Port, "udp4")
 	if err != nil {
@@ -72,6 +77,10 @@ func (n *Network) Bootstrap() []string {
 	}
 	return all
 }
+
+// IPv6 is where a light node stands in IPv6; not valid without [Options.IPv6],
+// and for real nodes.
+func (n *Network) IPv6(number int) netip.AddrPort { return n.swarm.at6(&n.plan.Nodes[number]) }
 
 // Truth states who is who.
 func (n *Network) Truth() testnet.Truth { return n.plan.Truth(n.Bootstrap()) }

@@ -15,6 +15,8 @@ func listen(context.Context, uint16) (*net.UDPConn, error) {
 	return nil, errors.New("run local Mainline network: it needs Linux, where all of 127.0.0.0/8 is loopback")
 }
 
+func listen6(ctx context.Context, port uint16) (*net.UDPConn, error) { return listen(ctx, port) }
+
 type origin struct{}
 
 func newOrigin() origin { return origin{} }

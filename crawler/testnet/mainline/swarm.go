@@ -42,17 +42,51 @@ func startSwarm(ctx context.Context, plan *testnet.Plan, o Options) (*swarm, err
 			s.numbers[endpoint(n.Address.Addr(), n.Address.Port())] = uint32(i)
 		}
 	}
-	for i := range lightPorts {
-		conn, err := listen(ctx, plan.Size.Port+uint16(i))
-		if err != nil {
-			s.close()
-			return nil, err
+	listeners := []func(context.Context, uint16) (*net.UDPConn, error){listen}
+	if o.IPv6.IsValid() {
+		listeners = append(listeners, listen6)
+	}
+	for _, listen := range listeners {
+		for i := range lightPorts {
+			conn, err := listen(ctx, plan.Size.Port+uint16(i))
+			if err != nil {
+				s.close()
+				return nil, err
+			}
+			s.conns = append(s.conns, conn)
+			r := s.newResponder(conn, uint16(i)+plan.Size.Port)
+			s.wait.Go(r.run)
 		}
-		s.conns = append(s.conns, conn)
-		r := s.newResponder(conn, uint16(i)+plan.Size.Port)
-		s.wait.Go(r.run)
 	}
 	return s, nil
+}
+
+// local tells whether an address may be one of the network.
+func (s *swarm) local(a netip.Addr) bool { return a.IsLoopback() || s.options.IPv6.Contains(a) }
+
+// prefixBits is the length of Options.IPv6. The IPv4 address of a node follows
+// and so tells its /64.
+const prefixBits = 32
+
+// at6 is where a node stands in IPv6.
+func (s *swarm) at6(n *testnet.Node) netip.AddrPort {
+	if !s.options.IPv6.IsValid() || n.Real {
+		return netip.AddrPort{}
+	}
+	v6, v4 := s.options.IPv6.Masked().Addr().As16(), n.Address.Addr().As4()
+	copy(v6[prefixBits/8:], v4[:])
+	v6[15] = 1
+	return netip.AddrPortFrom(netip.AddrFrom16(v6), n.Address.Port())
+}
+
+// number is that of the light node at an address.
+func (s *swarm) number(a netip.Addr, port uint16) (number uint32, ok bool) {
+	if a.Is6() {
+		v6 := a.As16()
+		a = netip.AddrFrom4([4]byte(v6[prefixBits/8:]))
+	}
+	number, ok = s.numbers[endpoint(a, port)]
+	return number, ok
 }
 
 func (s *swarm) close() {
@@ -72,6 +106,7 @@ type responder struct {
 	message krpc.Message
 	entries []uint32
 	nodes   []byte
+	nodes6  []byte
 	version []byte
 	token   []byte
 	reply   []byte
@@ -91,7 +126,7 @@ type delayed struct {
 const lateReplies = 1 << 14
 
 func (s *swarm) newResponder(conn *net.UDPConn, port uint16) *responder {
-	r := &responder{swarm: s, conn: conn, port: port, origin: newOrigin()}
+	r := &responder{swarm: s, conn: conn, port: port, origin: newOrigin(), nodes6: []byte{}}
 	if s.options.Latency > 0 {
 		r.late = make(chan delayed, lateReplies)
 		s.wait.Go(r.runLate)
@@ -108,10 +143,10 @@ func (r *responder) run() {
 			return // closed; an unconnected socket has no other errors
 		}
 		to, ok := destination(oob[:oobn])
-		if !ok || !to.IsLoopback() || !from.Addr().Unmap().IsLoopback() {
+		if !ok || !r.local(to) || !r.local(from.Addr().Unmap()) {
 			continue
 		}
-		number, ok := r.numbers[endpoint(to, r.port)]
+		number, ok := r.number(to, r.port)
 		if !ok {
 			continue
 		}
@@ -187,7 +222,7 @@ func (r *responder) answer(view *testnet.View, number int, packet []byte, from n
 			r.reply = krpc.AppendError(r.reply[:0], m.TID, r.version, krpc.CodeProtocol, "missing target")
 			return true
 		}
-		r.route(&a, view, number, goal)
+		r.route(&a, view, number, goal, from.Addr().Unmap().Is6())
 		if m.Method == krpc.GetPeers {
 			r.token = appendToken(r.token[:0], from.Addr(), r.plan.Seed)
 			a.Token = r.token
@@ -206,35 +241,52 @@ func (r *responder) answer(view *testnet.View, number int, packet []byte, from n
 // samplesInterval is in seconds; light nodes hold no info-hashes.
 const samplesInterval = 6 * 60 * 60
 
-// route fills in the closest nodes. There are none of IPv6, so who wants
-// those alone gets an empty list (BEP 32).
-func (r *responder) route(a *krpc.Answer, view *testnet.View, number int, goal krpc.ID) {
+// route fills in the closest nodes, of the families that are wanted; else of
+// that in which was asked (BEP 32).
+func (r *responder) route(a *krpc.Answer, view *testnet.View, number int, goal krpc.ID, six bool) {
 	want := r.message.Want
 	if want == 0 {
 		want = krpc.WantNodes
-	}
-	if want&krpc.WantNodes6 != 0 {
-		a.Nodes6 = []byte{}
-	}
-	if want&krpc.WantNodes == 0 {
-		return
+		if six {
+			want = krpc.WantNodes6
+		}
 	}
 	var target testnet.Key
 	copy(target[:], goal[:])
 	r.entries = view.AppendClosest(r.entries[:0], number, target, r.plan.K)
-	r.nodes = r.nodes[:0]
+	if want&krpc.WantNodes != 0 {
+		r.nodes = r.named(r.nodes[:0], number, goal, false)
+		a.Nodes = r.nodes
+	}
+	if want&krpc.WantNodes6 != 0 {
+		r.nodes6 = r.named(r.nodes6[:0], number, goal, true)
+		a.Nodes6 = r.nodes6
+	}
+}
+
+// named appends r.entries as compact nodes of one family, then the guests of it
+// that are as close.
+func (r *responder) named(b []byte, number int, goal krpc.ID, six bool) []byte {
 	for _, e := range r.entries {
 		n := &r.plan.Nodes[e]
-		r.nodes = krpc.AppendNode(r.nodes, krpc.Node{ID: nodeID(n.Key), Addr: n.Address})
+		at := n.Address
+		if six {
+			at = r.at6(n)
+		}
+		if at.IsValid() {
+			b = krpc.AppendNode(b, krpc.Node{ID: nodeID(n.Key), Addr: at})
+		}
 	}
 	if r.options.Guests {
-		r.nodes = r.guests.closest(r.nodes, number, goal, r.plan.K)
+		b = r.guests.closest(b, number, goal, r.plan.K, six)
 	}
-	a.Nodes = r.nodes
+	return b
 }
 
 // appendToken appends what get_peers hands out: it depends on who asks (BEP 5).
 func appendToken(b []byte, from netip.Addr, secret uint64) []byte {
-	mixed := (endpoint(from.Unmap(), 0) ^ secret) * 0x9e3779b97f4a7c15
+	addr := from.As16()
+	asker := binary.BigEndian.Uint64(addr[:]) ^ binary.BigEndian.Uint64(addr[8:])
+	mixed := (asker ^ secret) * 0x9e3779b97f4a7c15
 	return binary.BigEndian.AppendUint32(b, uint32(mixed>>32))
 }
