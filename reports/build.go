@@ -260,6 +260,12 @@ func (n *Network) readPeers(ctx context.Context, q analysis.Querier, rules *oper
 	if err := n.counted(all); err != nil {
 		return err
 	}
+	n.plain = map[string]string{}
+	for _, g := range slices.Backward(census.Groups) { // that of the heaviest stays
+		if g.ASN > 0 {
+			n.plain[legible(g.Organisation)] = fmt.Sprintf("AS%d", g.ASN)
+		}
+	}
 	n.Bounds = bounded(n.Operator, census.Groups)
 	if err := n.register(all, rules); err != nil {
 		return err

@@ -100,7 +100,7 @@ func (n *Network) frame(name, title, caption string) figure.Frame {
 	if n.Synthetic() {
 		about += " (synthetic demo data)"
 	}
-	f := figure.Frame{Name: n.slug + "-" + name, Title: title, Caption: about + ". " + caption, Alt: title + ". The numbers are in the table beside it."}
+	f := figure.Frame{Name: n.slug + "-" + name, Title: title, Caption: about + ". " + caption, Alt: title + ". The numbers are in the table beside it.", Plain: n.plain}
 	if n.Synthetic() {
 		f.Banner = banner
 	}

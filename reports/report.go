@@ -41,9 +41,10 @@ type Network struct {
 	window analysis.Window
 	slug   string // in file names and links, unique in the report
 
-	published bool   // read from a dataset
-	Identity  string `json:"identity,omitempty"` // what makes one peer
-	Scope     string `json:"scope"`              // global, or local for a synthetic network
+	published bool              // read from a dataset
+	plain     map[string]string // organisations by the number of their AS
+	Identity  string            `json:"identity,omitempty"` // what makes one peer
+	Scope     string            `json:"scope"`              // global, or local for a synthetic network
 
 	Crawls []reachability.Crawl `json:"crawls"`           // all that have ended
 	Used   []string             `json:"used"`             // IDs of those that the shares are made of

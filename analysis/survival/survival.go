@@ -20,6 +20,8 @@ import (
 	"slices"
 	"time"
 
+	"gonum.org/v1/gonum/stat/distuv"
+
 	"canopy/analysis"
 )
 
@@ -28,7 +30,7 @@ const (
 	KaplanMeier = "Kaplan-Meier with delayed entry: a session counts from the age at which the curve begins or at which it was first seen, whichever is later; beginnings and ends are drawn evenly within their intervals"
 	Turnbull    = "Turnbull's self-consistent estimate (EM) for sessions whose beginning and end are known as intervals, with those unseen between probes, smoothed (EMS), on bins as wide as the probes are apart or a fifth of their edge"
 	CreateBased = "create-based (Stutzbach & Rejaie): sessions that began in the first half of the watch, up to half of its length"
-	bands       = "; 95 % percentile interval from resamples of peers in 64 groups"
+	bands       = "; 95 % expanded percentile interval from resamples of peers in 64 groups"
 )
 
 const level = 0.95
@@ -318,12 +320,27 @@ func cross(c []step, share float64, between bool) (float64, bool) {
 	return 0, false
 }
 
-// percentiles returns the ends of the interval that holds 95 % of values.
+// tail is the share of resamples beyond each end of an interval. Resamples of so
+// few groups spread less than estimates do, by the root of (groups-1)/groups,
+// and their spread is itself an estimate, as in Student's t: the expanded
+// percentile interval (Hesterberg, What Teachers Should Know About the
+// Bootstrap, 2015).
+var tail = distuv.UnitNormal.CDF(math.Sqrt(float64(groups)/(groups-1)) * distuv.StudentsT{Sigma: 1, Nu: groups - 1}.Quantile((1-level)/2))
+
+// percentiles returns the ends of the interval that holds the truth in 95 % of
+// cases. The i-th of n ordered values lies at i/(n+1).
 func percentiles(values []float64) (lower, upper float64) {
 	if len(values) == 0 {
 		return math.Inf(1), math.Inf(-1)
 	}
 	slices.SortFunc(values, cmp.Compare[float64])
-	n := float64(len(values) - 1)
-	return values[int(math.Floor((1-level)/2*n))], values[int(math.Ceil((1+level)/2*n))]
+	at := func(share float64) float64 {
+		place := min(max(share*float64(len(values)+1)-1, 0), float64(len(values)-1))
+		low, high := values[int(math.Floor(place))], values[int(math.Ceil(place))]
+		if low == high || math.IsInf(high, 1) {
+			return high
+		}
+		return low + (high-low)*(place-math.Floor(place))
+	}
+	return at(tail), at(1 - tail)
 }

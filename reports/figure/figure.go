@@ -36,6 +36,8 @@ type Frame struct {
 	Caption string // unit, n, date, method, interval
 	Banner  string // warning that must not be overlooked, empty for none
 	Alt     string // what the figure shows, for those who can't see it
+
+	Plain map[string]string // what names are called where the font lacks their characters
 }
 
 // Figure is a drawn chart.
@@ -68,7 +70,7 @@ func Draw(frame Frame, chart Chart) (Figure, error) {
 	f.Wide = drawSVG(frame, chart.lay, wide, "wide")
 	f.Narrow = drawSVG(frame, chart.lay, narrow, "narrow")
 	var err error
-	if f.PNG, err = drawPNG(framed); err != nil {
+	if f.PNG, err = drawPNG(framed, frame.Plain); err != nil {
 		return Figure{}, fmt.Errorf("draw figure %s: %w", frame.Name, err)
 	}
 	return f, nil
@@ -105,10 +107,10 @@ var themed = strings.NewReplacer(
 	"font-style:normal;", "",
 )
 
-func drawPNG(lay layout) ([]byte, error) {
+func drawPNG(lay layout, plain map[string]string) ([]byte, error) {
 	height := lay(nil, wide)
 	canvas := vgimg.NewWith(vgimg.UseWH(wide, height), vgimg.UseDPI(dpi))
-	p := &pen{Canvas: draw.New(canvas), height: height, raster: true}
+	p := &pen{Canvas: draw.New(canvas), height: height, raster: true, plain: plain}
 	p.rect(0, 0, wide, height, paper)
 	lay(p, wide)
 	var out bytes.Buffer

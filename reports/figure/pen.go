@@ -1,8 +1,11 @@
 package figure
 
 import (
+	"fmt"
 	"image/color"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -77,15 +80,51 @@ func legible(text string) string {
 	}, text)
 }
 
-// boxed puts a box for each character that a font lacks.
-func boxed(face font.Face, text string) string {
-	var b strings.Builder
-	for _, r := range text {
-		if _, missing := split(face, string(r)); missing > 0 {
-			r = '□'
-		}
-		b.WriteRune(r)
+// spelled writes a text with the characters that the font has: a name by
+// what else it is known by, other runs by the code point of their first.
+func (s textStyle) spelled(text string, plain map[string]string) string {
+	face := s.face()
+	if _, missing := split(face, text); missing == 0 {
+		return text
 	}
+	room := s.width(text)
+	for _, name := range slices.Sorted(maps.Keys(plain)) {
+		known := plain[name]
+		short, cut := strings.CutSuffix(text, "…")
+		if _, missing := split(face, known); missing > 0 || name == "" {
+			continue
+		}
+		if whole := strings.ReplaceAll(text, name, known); whole != text && s.width(whole) <= room {
+			text = whole
+		} else if cut && short != "" && strings.HasPrefix(name, short) && s.width(known) <= room {
+			return known
+		}
+	}
+	var b strings.Builder
+	run := vg.Length(0) // how wide the run of missing characters is
+	var first rune
+	end := func() {
+		code := fmt.Sprintf("[U+%04X…]", first)
+		if run > 0 && s.width(code) > run {
+			code = "…"
+		}
+		if run > 0 {
+			b.WriteString(code)
+		}
+		run = 0
+	}
+	for _, r := range text {
+		if _, missing := split(face, string(r)); missing == 0 {
+			end()
+			b.WriteRune(r)
+			continue
+		}
+		if run == 0 {
+			first = r
+		}
+		run += s.font.Size
+	}
+	end()
 	return b.String()
 }
 
@@ -131,6 +170,7 @@ func wrap(text string, style textStyle, width vg.Length) []string {
 type pen struct {
 	draw.Canvas
 	raster bool // what the font lacks can't be shown
+	plain  map[string]string
 	height vg.Length
 	x0, y0 vg.Length
 }
@@ -154,7 +194,7 @@ func (p *pen) text(x, y vg.Length, style textStyle, text string) {
 	}
 	face := style.face()
 	if p.raster {
-		text = boxed(face, text)
+		text = style.spelled(text, p.plain)
 	}
 	p.SetColor(style.color)
 	p.FillString(face, p.at(x, y+style.font.Size), text)
