@@ -157,13 +157,17 @@ func (v *visit) once(ctx context.Context, list []candidate) (short error) {
 // patience is how long the addresses may be silent in this visit. The two visits
 // of a silent peer share the dial time-out: the first outlasts a lost SYN, which
 // is sent again after 1 s, the second a SYN lost twice, sent again after 3 s.
-// What is left makes up for what falls between the two.
+// What is left makes up for what falls between the two. Who takes our connection
+// in a last visit gets as long for the handshake as for a reply: js-libp2p too
+// waits 10 s for it.
 func (v *visit) patience() patience {
-	switch all := v.s.w.cfg.DialTimeout; {
+	all := v.s.w.cfg.DialTimeout
+	handshake := max(all, v.s.w.cfg.RequestTimeout)
+	switch {
 	case v.s.once:
-		return patience{all, all}
+		return patience{all, handshake}
 	case v.again:
-		return patience{all * 7 / 12, all}
+		return patience{all * 7 / 12, handshake}
 	default:
 		return patience{all / 3, all / 3}
 	}
