@@ -15,15 +15,15 @@ import (
 
 const diskVariable = "CANOPY_TEST_DISK"
 
-// TestDiskFull writes to an embedded store on a disk of 64 MB, in a mount
-// namespace of its own, until nothing goes in any more.
-func TestDiskFull(t *testing.T) {
+// inMountNamespace runs the test again in a process that may mount what it
+// likes on dir.
+func inMountNamespace(t *testing.T, run func(t *testing.T, dir string)) {
 	if dir := os.Getenv(diskVariable); dir != "" {
-		testDiskFull(t, dir)
+		run(t, dir)
 		return
 	}
 	needEngine(t)
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDiskFull$", "-test.v")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
 	cmd.Env = append(os.Environ(), diskVariable+"="+t.TempDir())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 	out, err := cmd.CombinedOutput()
@@ -34,6 +34,39 @@ func TestDiskFull(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	t.Logf("%s", out)
+}
+
+// TestDiskFull writes to an embedded store on a disk of 64 MB until nothing
+// goes in any more.
+func TestDiskFull(t *testing.T) { inMountNamespace(t, testDiskFull) }
+
+// TestReadOnlySpool keeps rows in memory while the spool's disk takes none,
+// says which folder it is, and loses nothing.
+func TestReadOnlySpool(t *testing.T) { inMountNamespace(t, testReadOnlySpool) }
+
+func testReadOnlySpool(t *testing.T, dir string) {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	f := newFickle(t)
+	s := migrated(t, f.url, Options{Spool: dir})
+	c := newCrawl("mainline")
+	if err := s.BeginCrawl(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	f.fail(insertFaults["Away"])
+	if err := s.Visits(ctx, numbered(c, 0, 10)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Flush(ctx); !errors.Is(err, syscall.EROFS) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "--spool") {
+		t.Errorf("flush with neither store nor spool: %v", err)
+	}
+	f.mend()
+	if err := s.EndCrawl(ctx, c); err != nil {
+		t.Error(err)
+	}
+	wantRows(t, s, "SELECT count() FROM visits", "10")
 }
 
 func testDiskFull(t *testing.T, dir string) {
