@@ -138,7 +138,7 @@ func archiveSection(id string, reports []archived, name, scope string) page.Sect
 	t := &page.Table{
 		Caption: "Each report with its headline figures and their 95\u00a0% intervals; the first column leads to it. Counted: " + Cell + ". Reports made by different rules or from different places do not compare.",
 		Head:    []string{"Period", "crawls", "reachable peers per crawl", "largest class of land", "run by communities, at least", "at most", "rules"},
-		Numeric: []bool{false, true, true, false, true, true, false},
+		Numeric: []bool{false, true, true, false, true, true, true},
 	}
 	for _, r := range reports {
 		for i := range r.Networks {

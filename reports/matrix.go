@@ -136,8 +136,8 @@ func (v view) counting() page.Section {
 			"with the address last tried; reachable: answered. A unit that shows several classes counts once, as mixed. The headline is in the cell “%s”.", Cell),
 		v.figure("counting"),
 		cellTable("Land: "+landLabel(class)+" and the other classes, in every way of counting, with 95\u00a0% intervals.", v.Counting.Hosting, append(slices.Clone(hostingOrder), shares.Mixed), landLabel),
-		cellTable("Who runs it, as far as the evidence decides, with 95\u00a0% intervals. A peer that does not answer says nothing of who runs it, so only those that answered are judged; "+
-			"an organisation that holds peers of several kinds is mixed.", v.Counting.Operator, append(append(slices.Clone(operatorKinds), unknown), shares.Mixed), operatorLabel))
+		cellTable("Who runs it, as far as the evidence decides, with 95\u00a0% intervals. A peer that never answers shows no program and no neighbours of its kind, so there is no verdict on discovered peers; "+
+			"a verdict is on a peer, and which address it was given at is not kept, so there are no cells per address or block. An organisation that holds peers of several kinds is mixed.", v.Counting.Operator, append(append(slices.Clone(operatorKinds), unknown), shares.Mixed), operatorLabel))
 }
 
 // cellTable has a row for each cell and a column for each class in any.

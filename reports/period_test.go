@@ -231,7 +231,7 @@ func TestWrittenOver(t *testing.T) {
 
 func TestTablesForPrograms(t *testing.T) {
 	raw, err := tableCSV(&page.Table{Head: []string{"Organisation", "share", "peers"}, Rows: [][]string{
-		{`=HYPERLINK("x")`, "54\u00a0% (51.5–57)", "1,234,567"}, {"@a", "–", "12"}, {" +b\n\"", "<0.1\u00a0% (0–0.2)", "-3"}, {"-2.5 (-3.0 to +1.0)", "", ""},
+		{`=HYPERLINK("x")`, "54\u00a0% (51.5–57)", "1\u00a0234\u00a0567"}, {"@a", "–", "12"}, {" +b\n\"", "<0.1\u00a0% (0–0.2)", "-3"}, {"-2.5 (-3.0 to +1.0)", "12\u00a0345 (12\u00a0000–13\u00a0000)", ""},
 	}})
 	must(t, err)
 	rows, err := csv.NewReader(strings.NewReader(string(raw))).ReadAll()
@@ -239,7 +239,7 @@ func TestTablesForPrograms(t *testing.T) {
 	want := [][]string{
 		{"Organisation", "Organisation, lower", "Organisation, upper", "share", "share, lower", "share, upper", "peers"},
 		{`'=HYPERLINK("x")`, "", "", "54", "51.5", "57", "1234567"}, {"'@a", "", "", "–", "", "", "12"},
-		{"' +b\n\"", "", "", "<0.1 % (0–0.2)", "", "", "-3"}, {"-2.5", "-3.0", "1.0", "", "", "", ""},
+		{"' +b\n\"", "", "", "<0.1 % (0–0.2)", "", "", "-3"}, {"-2.5", "-3.0", "1.0", "12345", "12000", "13000", ""},
 	}
 	if !slices.EqualFunc(rows, want, slices.Equal[[]string]) {
 		t.Errorf("got  %q\nwant %q", rows, want)

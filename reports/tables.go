@@ -38,7 +38,7 @@ func tables(sections []page.Section) (files []file, err error) {
 }
 
 // interval95 is a number and its interval as tables show them.
-var interval95 = regexp.MustCompile(`^([+-]?[\d,.]+)(?:` + nbsp + `%)? \(([+-]?[\d,.]+)(?:–| to )([+-]?[\d,.]+)\)$`)
+var interval95 = regexp.MustCompile(strings.ReplaceAll(`^(N)(?:\x{a0}%)? \((N)(?:–| to )(N)\)$`, "N", `[+-]?\d[\d.]*(?:\x{a0}\d{3})*`))
 
 // tableCSV writes a table for programs: numbers without marks of thousands, and
 // an interval in columns of its own.
@@ -82,21 +82,21 @@ func tableCSV(t *page.Table) ([]byte, error) {
 }
 
 var (
-	grouped1000 = regexp.MustCompile(`^[+-]?\d{1,3}(,\d{3})+(\.\d+)?$`)
+	grouped1000 = regexp.MustCompile(`^[+-]?\d{1,3}(\x{a0}\d{3})+$`)
 	plainNumber = regexp.MustCompile(`^[+-]?\d+(\.\d+)?$`)
 )
 
 // plainCell is a cell that no spreadsheet takes for a formula: what begins like
 // one and is no number begins with an apostrophe.
 func plainCell(s string) string {
-	s = strings.ReplaceAll(s, nbsp, " ")
 	if grouped1000.MatchString(s) {
-		s = strings.ReplaceAll(s, ",", "")
+		s = strings.ReplaceAll(s, nbsp, "")
 	}
+	s = strings.ReplaceAll(s, nbsp, " ")
 	if plainNumber.MatchString(s) {
 		return strings.TrimPrefix(s, "+")
 	}
-	if strings.ContainsAny(strings.TrimLeft(s, " ")[:min(1, len(strings.TrimLeft(s, " ")))], "=+-@\t\r\n") {
+	if text := strings.TrimLeft(s, " "); text != "" && strings.ContainsRune("=+-@\t\r\n", rune(text[0])) {
 		return "'" + s
 	}
 	return s
