@@ -141,6 +141,9 @@ func loadAll(files []file) ([]*layer, []string, error) {
 	return merge(layers), slices.Concat(warns...), nil
 }
 
+// lineBytes is about how long a line of a table is, to make room beforehand.
+const lineBytes = 48
+
 // load reads one table.
 func load(f file, c *classes) (*layer, []string, error) {
 	in, err := os.Open(f.File)
@@ -153,6 +156,9 @@ func load(f file, c *classes) (*layer, []string, error) {
 	}
 	sum := sha256.New()
 	b := newBuilder(c, f.Source)
+	if info, err := in.Stat(); err == nil {
+		b.expect(int(min(info.Size(), maxTable)) / lineBytes)
+	}
 	r := io.TeeReader(in, sum)
 	rank := f.rank
 	switch filepath.Ext(f.File) {

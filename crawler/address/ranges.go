@@ -51,17 +51,35 @@ func (s span) all() bool {
 func (l *layer) insert(spans []span) {
 	if !sortedApart(spans) {
 		slices.SortStableFunc(spans, outerFirst)
-		if crossing(spans) {
-			spans = flatten(spans)
-		}
 	}
 	var prefixes []netip.Prefix
-	for _, s := range spans {
-		prefixes = netipx.IPRangeFrom(s.from, s.to).AppendPrefixes(prefixes[:0])
-		for _, p := range prefixes {
-			l.blocks.Insert(p, s.row)
+	for len(spans) > 0 {
+		n := together(spans)
+		apart := spans[:n]
+		if crossing(apart) {
+			apart = flatten(apart)
 		}
+		for _, s := range apart {
+			prefixes = netipx.IPRangeFrom(s.from, s.to).AppendPrefixes(prefixes[:0])
+			for _, p := range prefixes {
+				l.blocks.Insert(p, s.row)
+			}
+		}
+		spans = spans[n:]
 	}
+}
+
+// together is how many of the first spans, sorted by outerFirst, hang together.
+// Nearly always it is one.
+func together(spans []span) int {
+	end, n := spans[0].to, 1
+	for n < len(spans) && spans[n].from.Compare(end) <= 0 {
+		if end.Less(spans[n].to) {
+			end = spans[n].to
+		}
+		n++
+	}
+	return n
 }
 
 // sortedApart says whether the spans ascend without overlap, as those of a
@@ -84,6 +102,9 @@ func outerFirst(a, b span) int {
 // inner span lies within one prefix of the outer span, and if it is the same
 // prefix it replaces it.
 func crossing(spans []span) bool {
+	if len(spans) < 2 {
+		return false
+	}
 	var open []span
 	for _, s := range spans {
 		for len(open) > 0 && open[len(open)-1].to.Less(s.from) {

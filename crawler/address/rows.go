@@ -3,6 +3,7 @@ package address
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,6 +34,12 @@ func newBuilder(c *classes, s Source) *builder {
 	return &builder{classes: c, source: s, index: map[said]uint32{}}
 }
 
+// expect makes room for so many ranges, of which about six share a row.
+func (b *builder) expect(ranges int) {
+	b.spans, b.rows = make([]span, 0, ranges), make([]row, 0, ranges/6)
+	b.index = make(map[said]uint32, ranges/6)
+}
+
 // row returns the index of the row that says s, made on first sight.
 func (b *builder) row(s said) uint32 {
 	i, ok := b.index[s]
@@ -44,24 +51,30 @@ func (b *builder) row(s said) uint32 {
 	kept.organisation = strings.Clone(s.organisation) // s shares memory with its line
 	kept.country, kept.note = strings.Clone(s.country), strings.Clone(s.note)
 	b.index[kept] = i
-	name := observation.Text(kept.organisation)
-	r := row{source: &b.source, column: kept.hosting != "", class: b.classes.judge(kept.asn, name)}
-	if r.column {
-		r.class = Evidence{
-			Hosting: kept.hosting, Rule: "column", Source: b.source.Name, Group: r.class.Group,
-			Reason: fmt.Sprintf("The table %s gives the class itself.", b.source.Name),
-		}
-		if kept.note != "" {
-			r.class.Reason = fmt.Sprintf("The table %s lists the block as %s.", b.source.Name, observation.Text(kept.note))
-		}
-	}
-	r.name = name
+	r := row{source: &b.source, column: kept.hosting != "", name: observation.Text(kept.organisation), note: kept.note}
+	class := b.classes.judge(kept.asn, r.name)
 	r.facts = observation.Facts{
-		ASN: kept.asn, Organisation: cmp.Or(r.class.Group, name), Country: kept.country,
-		Hosting: r.class.Hosting, Source: b.source.Name, Date: b.source.Date,
+		ASN: kept.asn, Organisation: cmp.Or(class.Group, r.name), Country: kept.country,
+		Hosting: cmp.Or(kept.hosting, class.Hosting), Source: b.source.Name, Date: b.source.Date,
 	}
 	b.rows = append(b.rows, r)
 	return i
+}
+
+// evidence says why a row has its class.
+func (l *layer) evidence(r *row) Evidence {
+	class := l.classes.judge(r.facts.ASN, r.name)
+	if !r.column {
+		return class
+	}
+	e := Evidence{
+		Hosting: r.facts.Hosting, Rule: "column", Source: r.source.Name, Group: class.Group,
+		Reason: fmt.Sprintf("The table %s gives the class itself.", r.source.Name),
+	}
+	if r.note != "" {
+		e.Reason = fmt.Sprintf("The table %s lists the block as %s.", r.source.Name, observation.Text(r.note))
+	}
+	return e
 }
 
 // add takes one range in. A range that says nothing is dropped, so that a
@@ -79,7 +92,7 @@ func (b *builder) add(s span, what said) {
 
 // layer closes the builder.
 func (b *builder) layer(rank int) *layer {
-	l := &layer{source: []*Source{&b.source}, rank: rank, rows: b.rows}
+	l := &layer{source: []*Source{&b.source}, rank: rank, rows: slices.Clip(b.rows), classes: b.classes}
 	b.source.Rows = len(b.spans)
 	l.insert(b.spans)
 	return l

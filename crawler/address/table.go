@@ -40,19 +40,20 @@ type Source struct {
 // layer is one file, or several of one rank: blocks that point to rows. Many
 // blocks share a row.
 type layer struct {
-	source []*Source
-	rank   int
-	blocks bart.Table[uint32]
-	rows   []row
+	source  []*Source
+	rank    int
+	blocks  bart.Table[uint32]
+	rows    []row
+	classes *classes // that judged the rows
 }
 
 // row is what a table says of a block. Its facts are complete but for Prefix.
 type row struct {
 	facts  observation.Facts
 	source *Source
-	name   string   // of the holder, as the table has it
-	column bool     // the hosting class stands in the table itself
-	class  Evidence // why facts.Hosting is what it is
+	name   string // of the holder, as the table has it
+	note   string // what else the table says
+	column bool   // the hosting class stands in the table itself
 }
 
 // Evidence is the rule that gave an address its hosting class.
@@ -84,12 +85,19 @@ func (t *Table) Lookup(addr netip.Addr) observation.Facts {
 	return f
 }
 
-// find merges the layers. It allocates nothing.
-func (t *Table) find(addr netip.Addr) (f observation.Facts, why *Evidence) {
+// reason is the row that gave a hosting class.
+type reason struct {
+	layer *layer
+	row   *row // nil if no data set covers the address
+}
+
+// find merges the layers, and says which row gave the hosting class. It
+// allocates nothing.
+func (t *Table) find(addr netip.Addr) (f observation.Facts, why reason) {
 	f.Hosting = observation.HostingUnknown
 	host, ok := hostPrefix(addr)
 	if !ok {
-		return f, nil
+		return f, why
 	}
 	column := false
 	for _, l := range t.layers {
@@ -105,14 +113,14 @@ func (t *Table) find(addr netip.Addr) (f observation.Facts, why *Evidence) {
 			f.Prefix, f.ASN, f.Organisation = block, r.facts.ASN, r.facts.Organisation
 			f.Source, f.Date = r.facts.Source, r.facts.Date
 			if !column {
-				f.Hosting, why = r.facts.Hosting, &r.class
+				f.Hosting, why = r.facts.Hosting, reason{l, r}
 			}
 		}
 		if f.Country == "" {
 			f.Country = r.facts.Country
 		}
 		if r.column && !column {
-			column, f.Hosting, why = true, r.facts.Hosting, &r.class
+			column, f.Hosting, why = true, r.facts.Hosting, reason{l, r}
 		}
 		if column && f.Country != "" && (f.ASN != 0 || f.Organisation != "") {
 			break
@@ -133,20 +141,22 @@ func (l *layer) holds(host netip.Prefix) bool {
 // and what each data set says of it, highest precedence first.
 func (t *Table) Explain(addr netip.Addr) (observation.Facts, Evidence, []Match) {
 	f, why := t.find(addr)
-	if why == nil {
-		why = &Evidence{Hosting: observation.HostingUnknown, Rule: "none", Reason: "No data set covers this address."}
+	evidence := Evidence{Hosting: observation.HostingUnknown, Rule: "none", Reason: "No data set covers this address."}
+	if why.row != nil {
+		evidence = why.layer.evidence(why.row)
 	}
 	var matches []Match
 	if host, ok := hostPrefix(addr); ok {
 		for _, l := range t.layers {
 			if block, i, ok := l.blocks.LookupPrefixLPM(host); ok {
-				m := Match{Source: *l.rows[i].source, Name: l.rows[i].name, Facts: l.rows[i].facts, Evidence: l.rows[i].class}
+				r := &l.rows[i]
+				m := Match{Source: *r.source, Name: r.name, Facts: r.facts, Evidence: l.evidence(r)}
 				m.Facts.Prefix = block
 				matches = append(matches, m)
 			}
 		}
 	}
-	return f, *why, matches
+	return f, evidence, matches
 }
 
 func hostPrefix(addr netip.Addr) (netip.Prefix, bool) {
