@@ -183,6 +183,7 @@ func BenchmarkSize(b *testing.B) {
 	for b.Loop() {
 		o := simulate(rand.New(rand.NewPCG(1, 2)), 200, 1e7)
 		b.Logf("%-28s %10s %10s", "200 networks in memory", "coverage", "mean bias")
+		b.Logf("%-28s %10s %10s; by chance alone the coverage of 200 networks varies by 1.5 points", "wanted", "93-97 %", "under 1 %")
 		for _, r := range []struct {
 			name string
 			record

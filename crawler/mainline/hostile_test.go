@@ -156,6 +156,13 @@ func TestHostileReplies(t *testing.T) {
 				krpc.Node{ID: r.peer.ID, Addr: r.peer.Addr()}, at(idOf(78), "127.9.9.9:0"), at(idOf(79), "0.0.0.0:5"),
 				at(idOf(80), "224.0.0.1:5"), at(idOf(81), "255.255.255.255:5"), at(idOf(82), "10.1.1.1:5"), good)}
 		}, observation.Answered, "mentions of addresses that may not be contacted", false, 1},
+		{"reserved IPv6", func(r *responder, m *krpc.Message, _ netip.AddrPort) [][]byte {
+			a := krpc.Answer{ID: r.peer.ID, Nodes: krpc.AppendNode(nil, good)}
+			for n, addr := range []string{"[::]:5", "[ff02::1]:5", "[fe80::1]:5", "[fd00::1]:5", "[2001:db8::1]:5", "[::1]:0", "[::ffff:10.1.1.1]:5"} {
+				a.Nodes6 = krpc.AppendNode6(a.Nodes6, at(idOf(90+n), addr))
+			}
+			return [][]byte{a.Append(nil, m.TID)}
+		}, observation.Answered, "mentions of addresses that may not be contacted", false, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

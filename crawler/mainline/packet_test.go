@@ -2,6 +2,7 @@ package mainline
 
 import (
 	"net/netip"
+	"syscall"
 	"testing"
 	"time"
 
@@ -9,20 +10,34 @@ import (
 	"canopy/crawler/observation"
 )
 
-// recorder is a socket that keeps the last query.
+// recorder is a socket that keeps the last query, and refuses to send to one
+// address.
 type recorder struct {
 	packetConn
-	last []byte
-	to   netip.AddrPort
+	last    []byte
+	to      netip.AddrPort
+	sent    int
+	refuses netip.AddrPort
+	why     error
 }
 
 func (r *recorder) send(packets []outgoing) (int, error) {
+	for i := range packets {
+		if packets[i].to == r.refuses {
+			return i, r.why
+		}
+		r.sent++
+	}
 	last := packets[len(packets)-1]
 	r.last, r.to = append(r.last[:0], last.data...), last.to
 	return len(packets), nil
 }
 
 func (r *recorder) backlog() (int, uint64) { return 0, 0 }
+
+func (r *recorder) undelivered([]byte) (int, netip.AddrPort, error, bool) {
+	return 0, netip.AddrPort{}, nil, false
+}
 
 // testLoop is a loop that visits one peer, without a network.
 func testLoop(tb testing.TB, m mode) (*loop, *recorder, Peer) {
@@ -58,6 +73,35 @@ func TestOurStallIsNobodysSilence(t *testing.T) {
 	}
 	if len(l.batch) != 1 || l.batch[0].Visit.Outcome != observation.Answered || l.batch[0].Visit.RTT != 0 {
 		t.Errorf("%+v", l.batch)
+	}
+}
+
+// TestOneOfABatchDoesNotLeave: what keeps one query from being sent is told of
+// its peer alone, or of us, and the others leave.
+func TestOneOfABatchDoesNotLeave(t *testing.T) {
+	for why, want := range map[error]observation.Outcome{
+		syscall.ENETUNREACH: observation.Unreachable,
+		syscall.EPERM:       observation.Unclassified,
+		syscall.ENOBUFS:     "", // asked again when it seems lost
+	} {
+		l, r, _ := testLoop(t, modeSurvey)
+		var peers []Peer
+		for n := range 3 {
+			peers = append(peers, NewPeer(idOf(n), netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(20 + n)}), 6881)))
+		}
+		l.pending = peers
+		r.sent, r.refuses, r.why = 0, peers[1].Addr(), why
+		l.fill()
+		l.post()
+		if r.sent != 2 || len(l.outbox) != 0 {
+			t.Errorf("%v: %d queries left, %d are still to be sent", why, r.sent, len(l.outbox))
+		}
+		switch {
+		case want == "" && (len(l.batch) != 0 || l.counts.stalled.Load() != 1):
+			t.Errorf("%v: %+v, %d put off", why, l.batch, l.counts.stalled.Load())
+		case want != "" && (len(l.batch) != 1 || l.batch[0].Peer != peers[1] || l.batch[0].Visit.Outcome != want):
+			t.Errorf("%v: %+v, want %s of the one in the middle", why, l.batch, want)
+		}
 	}
 }
 

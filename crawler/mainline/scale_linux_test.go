@@ -38,13 +38,15 @@ func BenchmarkScale(b *testing.B) {
 		}
 		slope := (peak[1] - peak[0]) / (known[1] - known[0])
 		fixed := peak[0] - slope*known[0]
-		b.ReportMetric(peak[1]/known[1], "resident-B/known")
+		wanted(b, "bytes resident per known node", "resident-B/known", peak[1]/known[1], "<=", 300)
 		b.ReportMetric(slope, "growing-B/known")
 		b.ReportMetric(fixed/1e6, "fixed-MB")
 		const five = 5e6
 		share := known[1] / float64(sizes[1])
 		b.ReportMetric((fixed+slope*five*share)/1e6, "model-5M-MB")
 		b.ReportMetric((fixed+slope*five*share)/(five*share), "model-5M-B/known")
+		b.Logf("5 million living nodes, by the model fixed + %.0f B for each known node, from the two runs: %.0f MB, %.0f B per known node",
+			slope, (fixed+slope*five*share)/1e6, (fixed+slope*five*share)/(five*share))
 	}
 }
 
@@ -73,8 +75,8 @@ func surveyLarge(b *testing.B, nodes int) (known, peak float64) {
 	end := used(b)
 	known, peak = float64(crawl.Discovered), float64(resident(b, "VmHWM")-before)
 	found, perNode := float64(sink.answered)/float64(network.alive), float64(crawl.Queries)/float64(network.alive)
-	b.ReportMetric(100*found, "%found")
-	b.ReportMetric(perNode, "queries/living")
+	wanted(b, "% of the living found", "%found", 100*found, ">=", 99.5)
+	wanted(b, "queries per living node", "queries/living", perNode, "<=", 4)
 	b.Logf("%d living, %.0f known: found %.3f %%, %.2f queries each, resident +%.1f MB = %.0f B per known node (heap at most +%.1f MB), %.1f CPU-s per million queries, in %s; %s %v",
 		network.alive, known, 100*found, perNode, peak/1e6, peak/known, float64(most)/1e6,
 		float64((end.cpu-start.cpu).Microseconds())/float64(crawl.Queries), crawl.EndedAt.Sub(crawl.StartedAt).Round(time.Second), crawl.State, crawl.Notes)

@@ -239,7 +239,7 @@ func BenchmarkSizeOverSockets(b *testing.B) {
 			b.Logf("%s  naive %.0f, agree %v", line, s.Naive, s.Agreement.Agree)
 		}
 		for i, name := range []string{"corrected", "distances", "floor"} {
-			b.Logf("%-10s covers the truth in %d of %d networks, mean bias %+.1f %%", name, covered[i], present[i], 100*bias[i]/float64(present[i]))
+			b.Logf("%-10s wanted 93 to 97 %% covered, bias under 1 %%; measured: covers the truth in %d of %d networks, mean bias %+.1f %%", name, covered[i], present[i], 100*bias[i]/float64(present[i]))
 			b.ReportMetric(100*float64(covered[i])/float64(present[i]), name+"-coverage-%")
 			b.ReportMetric(100*bias[i]/float64(present[i]), name+"-bias-%")
 		}
