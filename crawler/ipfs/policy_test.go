@@ -19,6 +19,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 
+	"canopy/crawler"
 	"canopy/crawler/observation"
 )
 
@@ -40,11 +41,17 @@ func TestDeadEntriesAndFormerServers(t *testing.T) {
 		n.knows(t, infos(nodes)...)
 		want[n.info.ID] = observation.Answered
 	}
-	for range 3 {
-		cfg := impatient
-		cfg.Bootstrap = []string{nodes[0].seed()}
-		w := newWalker(t, cfg)
-		found := crawl(t, w)
+	for range 2 {
+		w := newWalker(t, Config{Bootstrap: []string{nodes[0].seed()}, RequestTimeout: 6 * time.Second})
+		k := new(kept)
+		if _, err := crawler.Run(t.Context(), w, k, crawler.Options{Edges: true}); err != nil {
+			t.Fatal(err)
+		}
+		if k.crawl.State != observation.Complete {
+			t.Logf("%s: %q", k.crawl.State, k.crawl.Notes)
+			continue
+		}
+		found := k.results(t)
 		got := make(map[Peer]observation.Outcome)
 		for p, r := range found {
 			got[p] = r.Visit.Outcome

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -63,7 +64,8 @@ func (c *waryConn) Read(b []byte) (int, error) {
 type webSocket struct {
 	*websocket.Conn
 	tcp     net.Conn
-	message io.Reader // the rest of a message, nil between two
+	message io.Reader  // the rest of a message, nil between two
+	writing sync.Mutex // held to write and to say how long that may take
 }
 
 func (c *webSocket) Read(b []byte) (int, error) {
@@ -89,6 +91,8 @@ func (c *webSocket) Read(b []byte) (int, error) {
 }
 
 func (c *webSocket) Write(b []byte) (int, error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	if err := c.WriteMessage(websocket.BinaryMessage, b); err != nil {
 		return 0, err
 	}
@@ -105,6 +109,12 @@ func (c *webSocket) SetDeadline(t time.Time) error {
 		return err
 	}
 	return c.SetWriteDeadline(t)
+}
+
+func (c *webSocket) SetWriteDeadline(t time.Time) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	return c.Conn.SetWriteDeadline(t)
 }
 
 // hostName is what may stand in a TLS handshake and in the head of a request as
