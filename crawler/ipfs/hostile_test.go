@@ -109,7 +109,7 @@ func (w *Walker) mention(info peer.AddrInfo) {
 	w.book.learn([]byte(info.ID), raw)
 }
 
-var impatient = Config{DialTimeout: 2 * time.Second, RequestTimeout: 2 * time.Second}
+var impatient = Config{DialTimeout: 6 * time.Second, RequestTimeout: 2 * time.Second} // of which a first visit waits 2 s
 
 // TestFailuresAreTold meets peers that fail each in its way.
 func TestFailuresAreTold(t *testing.T) {

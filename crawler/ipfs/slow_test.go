@@ -43,7 +43,7 @@ func endless(pause time.Duration, done <-chan struct{}) func(network.Stream) {
 // that tells it slowly besides: at half a second a reply all requests would take
 // two minutes.
 func TestTablesWithoutEnd(t *testing.T) {
-	cfg := Config{DialTimeout: 2 * time.Second, RequestTimeout: time.Second}
+	cfg := Config{RequestTimeout: time.Second}
 	for i, pause := range []time.Duration{0, 500 * time.Millisecond} {
 		r := visitOne(t, cfg, fakeServer(t, 140+i, endless(pause, t.Context().Done())))
 		v := r.Visit
