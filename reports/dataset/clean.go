@@ -36,7 +36,10 @@ func clean(s string) string {
 }
 
 func harmless(r rune) bool {
-	return r == ' ' || r != utf8.RuneError && unicode.IsGraphic(r) && !unicode.Is(unicode.Z, r)
+	if r >= ' ' && r <= '~' {
+		return true
+	}
+	return r != utf8.RuneError && unicode.IsGraphic(r) && !unicode.Is(unicode.Z, r)
 }
 
 // anAddress is what looks like an address within a sentence.

@@ -338,10 +338,10 @@ func TestWatched(t *testing.T) {
 	again, err := reports.Build(t.Context(), loaded.DB(), reports.Options{Generated: day, Published: true})
 	must(t, err)
 	want, have := record.Networks[0].Survival, again.Networks[0].Survival
-	if want == nil || have == nil || want.Kaplan == nil || have.Kaplan == nil {
+	if want == nil || have == nil || want.Turnbull == nil || have.Turnbull == nil {
 		t.Fatal("there is no survival curve to compare")
 	}
-	if !slices.Equal(want.Kaplan.Share, have.Kaplan.Share) || want.Watched != have.Watched || math.Abs(want.Availability.Value-have.Availability.Value) > 1e-9 {
+	if !slices.Equal(want.Turnbull.Share, have.Turnbull.Share) || want.Sessions != have.Sessions || want.Watched != have.Watched || math.Abs(want.Availability.Value-have.Availability.Value) > 1e-9 {
 		t.Errorf("survival differs: availability %v and %v of %d and %d peers", want.Availability.Value, have.Availability.Value, want.Watched, have.Watched)
 	}
 }

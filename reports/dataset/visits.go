@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"canopy/analysis/reachability"
 )
@@ -106,6 +107,7 @@ func (w *worker) visits(ctx context.Context, g *group, c reachability.Crawl, fro
 	query := fmt.Sprintf(visitsSQL, literal(g.network), c.ID, from, from+visitsAtOnce)
 	err := w.record.Stream(ctx, query, func(columns []any) error {
 		in := readVisits(columns)
+		list = slices.Grow(list, len(in.unit))
 		for i, unit := range in.unit {
 			depth := g.depth(in, i)
 			if depth < 0 || g.planted[unit] || w.own(in.address[i]) {
