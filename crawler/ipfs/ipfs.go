@@ -73,8 +73,8 @@ type Config struct {
 	Agent     string                // what identify tells peers of us, default "canopy"
 
 	Visits         int           // most visits under way at once, default 1000; fewer when descriptors are short
-	DialTimeout    time.Duration // for each address, handshake included, both visits of a silent peer together; default 6 s
-	RequestTimeout time.Duration // for identify and for each FIND_NODE reply; default 10 s
+	DialTimeout    time.Duration // for the addresses of a silent peer, both visits together; default 6 s
+	RequestTimeout time.Duration // for identify, each FIND_NODE reply and a last handshake; default 10 s
 	Transports     []Transport   // default all four
 	Resolver       madns.BasicResolver
 	Logger         *slog.Logger // default: discard
