@@ -40,6 +40,7 @@ const (
 	rankCountry   = iota // says only the country
 	rankAS               // address to AS, for all the world
 	rankMMDB             // somebody chose this one
+	rankBlocks           // blocks of mixed organisations: our own list
 	rankPublished        // blocks that their owner publishes
 	rankExits            // addresses of anonymisers, which stand in such blocks
 	rankExtended         // has a header: written for Canopy
@@ -137,6 +138,11 @@ func loadAll(files []file) ([]*layer, []string, error) {
 		return nil, nil, err
 	}
 	slices.Reverse(layers) // the later file overrules within a rank
+	blocks, err := loadBlocks(classes)
+	if err != nil {
+		return nil, nil, err
+	}
+	layers = append(layers, blocks)
 	slices.SortStableFunc(layers, func(a, b *layer) int { return cmp.Compare(b.rank, a.rank) })
 	return merge(layers), slices.Concat(warns...), nil
 }
