@@ -10,6 +10,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -285,23 +286,44 @@ func (l Limits) crowds(ctx context.Context, q analysis.Querier, network string, 
         (p, last) -> last != 0 AND bitShiftRight(last, %[1]d) = bitShiftRight(p, %[1]d), places, arrayResize(arraySlice(places, %[2]d), length(places), 0))))), 1, %[3]d)`,
 			64-c.Bits, c.Least, mostCrowds)
 	}
-	rows, err := q.QueryContext(ctx, fmt.Sprintf(crowdsSQL, strings.Join(lists, ",\n")), sql.Named("aside_network", network), sql.Named("aside_crawls", crawls))
-	if err != nil {
-		return nil, err
+	query := fmt.Sprintf(crowdsSQL, strings.Join(lists, ",\n"))
+	prefixes := make([]map[uint64]bool, len(depths))
+	for i := range prefixes {
+		prefixes[i] = map[uint64]bool{}
 	}
-	defer func() { _ = rows.Close() }()
-	var all []Crowd
-	for rows.Next() {
-		if err := rows.Scan(into...); err != nil {
+	for _, crawl := range crawls { // all at once would take much memory
+		if err := readRow(ctx, q, query, into, sql.Named("aside_network", network), sql.Named("aside_crawls", []string{crawl})); err != nil {
 			return nil, err
 		}
-		for i, c := range crowds {
-			for _, c.Prefix = range found[i] {
-				all = append(all, c)
+		for i := range found {
+			for _, p := range found[i] {
+				prefixes[i][p] = true
 			}
 		}
 	}
-	return all, rows.Err()
+	var all []Crowd
+	for i, c := range crowds {
+		sorted := slices.Sorted(maps.Keys(prefixes[i]))
+		for _, c.Prefix = range sorted[:min(mostCrowds, len(sorted))] {
+			all = append(all, c)
+		}
+	}
+	return all, nil
+}
+
+// readRow reads the only row of a query.
+func readRow(ctx context.Context, q analysis.Querier, query string, into []any, args ...any) error {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }
 
 // Least is the number of IDs from which a prefix of the given length is crowded

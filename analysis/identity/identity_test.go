@@ -243,3 +243,30 @@ func TestLeast(t *testing.T) {
 		t.Errorf("a million nodes: %d share 30 bits", least)
 	}
 }
+
+// More IDs than a query can name one by one are set aside all the same.
+func TestManyAreSetAside(t *testing.T) {
+	s := openStore(t)
+	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	id := observation.NewCrawlID(start)
+	const honest, packed = 100, 6000
+	for _, part := range []struct {
+		number, count int
+		address       string
+	}{{0, honest, "concat('45.', toString(number), '.1.1')"}, {honest, packed, "concat('46.1.', toString(number % 8), '.', toString(number % 200))"}} {
+		_, err := s.DB().ExecContext(t.Context(), fmt.Sprintf(`
+INSERT INTO visits_log (network, crawl_id, number, visited_at, peer_id, address, port, outcome)
+SELECT 'mainline', toUUID('%s'), number + %d, toDateTime64(%d, 3), lower(hex(SHA1(toString(number + %d)))), toIPv6(%s), 1024 + number, 'answered'
+FROM numbers(%d)`, id, part.number, start.Unix(), part.number, part.address, part.count))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := setAside(t, s, id.String())
+	if r.Peers != packed || r.Answered[0] != honest+packed || r.SetAside[0] != packed {
+		t.Fatalf("%d IDs set aside, %v of %v answers", r.Peers, r.SetAside, r.Answered)
+	}
+	if left := answered(t, r.Without(s.DB()), id.String()); len(left) != honest {
+		t.Errorf("%d IDs are left, want %d", len(left), honest)
+	}
+}
