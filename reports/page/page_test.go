@@ -15,8 +15,8 @@ func every(s string) Document {
 		Title: s, Lead: s, Banner: s, Software: s, Generated: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 		Headlines: []Headline{{Subject: s, Sentence: s, Detail: s, Target: s}},
 		Sections: []Section{{ID: s, Heading: s, Blocks: []Block{
-			{Text: s}, {Notice: s}, {List: []string{s}}, {Terms: []Term{{s, s}}},
-			{Table: &Table{Caption: s, Head: []string{s, s}, Numeric: []bool{false, true}, Rows: [][]string{{s, s}, {s, s}}}},
+			{Text: s}, {Notice: s}, {List: []string{s}}, {Terms: []Term{{ID: s, Name: s, Meaning: s, Links: []Link{{Text: s, About: s, URL: s}}}}},
+			{Table: &Table{Caption: s, Head: []string{s, s}, Numeric: []bool{false, true}, Rows: [][]string{{s, s}, {s, s}}, Links: []string{s}, CSV: s}},
 			{Figure: &Figure{ID: s, Title: s, Caption: s, Wide: []byte("<svg></svg>"), Narrow: []byte("<svg></svg>"), PNG: s, SVG: s}},
 		}, Sections: []Section{{ID: "below", Heading: s}}}},
 	}
