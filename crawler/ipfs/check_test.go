@@ -97,7 +97,7 @@ func TestCheckFindsProviders(t *testing.T) {
 	if err != nil || s.Found != 0 || len(holders) != 0 || s.Closest != s.K || s.First != 0 {
 		t.Errorf("absent content: %+v, %v", s, err)
 	}
-	if s, err := c.Start(t.Context(), []string{nodes[2].seed()}); err != nil || s.Answered < s.K {
+	if s, err := c.Start(t.Context(), []string{nodes[2].seed()}); err != nil || s.Closest != s.K || 2*s.Answered < s.K {
 		t.Errorf("a start: %+v, %v", s, err)
 	}
 	if s, err := c.Start(t.Context(), []string{dead}); err != nil || s.Answered != 0 {

@@ -5,31 +5,23 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"time"
 
-	pb "github.com/libp2p/go-libp2p-kad-dht/pb"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/protocol"
-	"github.com/libp2p/go-msgio"
-	"github.com/libp2p/go-msgio/pbio"
 	"github.com/multiformats/go-multiaddr"
-	"google.golang.org/protobuf/proto"
 
 	"canopy/crawler/observation"
 )
 
 // Bounds of one search, so that endless invented peers and providers end it.
 const (
-	searchAlpha   = 10   // peers asked at once
-	searchPeers   = 400  // asked in all
-	searchKnown   = 1024 // candidates kept, the closest ones
-	maxPerReply   = 512  // providers that one peer is believed to name
-	maxProviders  = 4096 // kept in all
-	providerAddrs = 16   // looked at of one provider in one reply
+	searchAlpha  = 10   // peers asked at once
+	searchPeers  = 400  // asked in all
+	searchKnown  = 1024 // candidates kept, the closest ones
+	maxProviders = 4096 // kept in all
 )
 
 // asking is how far a candidate of a search is.
@@ -76,13 +68,6 @@ func newGathering(w *Walker, key []byte) *gathering {
 		w: w, s: s, key: key, target: sha256.Sum256(key), began: time.Now(), entries: map[Peer]bool{}, known: map[Peer]bool{},
 		found: map[Peer]netip.Addr{}, search: observation.Search{K: uint32(w.cfg.K)},
 	}
-}
-
-// said is one answer to GET_PROVIDERS.
-type said struct {
-	closer    []Peer
-	providers []peer.AddrInfo
-	cut       bool // it named more than are believed
 }
 
 // add takes in a candidate if it is new and close enough. Entry points are
@@ -341,70 +326,4 @@ func (g *gathering) ask(ctx context.Context, p Peer, more ...multiaddr.Multiaddr
 		return v, said{}, context.Cause(ctx)
 	}
 	return v, s, nil
-}
-
-// getProviders asks one GET_PROVIDERS over a connection.
-func (v *visit) getProviders(ctx context.Context, l *link, key []byte) (said, error) {
-	w := v.s.w
-	patience := w.load.stretch(w.cfg.RequestTimeout)
-	began := time.Now()
-	s, err := openStream(ctx, l, protocol.ID(w.cfg.Protocol), patience)
-	if err != nil {
-		return said{}, err
-	}
-	defer s.close()
-	v.result.Visit.Queries++
-	if err = pbio.NewDelimitedWriter(s).WriteMsg(pb.NewMessage(pb.Message_GET_PROVIDERS, key, 0)); err != nil {
-		return said{}, fmt.Errorf("send request: %w", err)
-	}
-	raw, err := msgio.NewVarintReaderSize(s, maxReply).ReadMsg()
-	if errors.Is(err, msgio.ErrMsgTooLarge) {
-		return said{}, &malformedError{fmt.Errorf("read reply: longer than %d bytes", maxReply)}
-	}
-	if err != nil {
-		return said{}, fmt.Errorf("read reply: %w", err)
-	}
-	v.result.Visit.RTT = time.Since(began)
-	answer, err := w.book.readProviders(raw, v.maxNamed())
-	if err != nil {
-		return said{}, &malformedError{err}
-	}
-	return answer, nil
-}
-
-// maxReply bounds one reply in bytes: go-libp2p sends 4 MiB at most.
-const maxReply = 4 << 20
-
-// readProviders takes providers and closer peers from the bytes of one reply,
-// no more of them, and no more of their addresses, than is believed. Entries
-// that are no peer ID are left out.
-func (b *book) readProviders(raw []byte, closer int) (said, error) {
-	var m pb.Message
-	var s said
-	if err := proto.Unmarshal(raw, &m); err != nil {
-		return s, fmt.Errorf("decode reply: %w", err)
-	}
-	if m.GetType() != pb.Message_GET_PROVIDERS {
-		return s, fmt.Errorf("decode reply: it is of type %d, not GET_PROVIDERS", m.GetType())
-	}
-	for _, entry := range m.CloserPeers[:min(len(m.CloserPeers), closer)] {
-		if n, ok := b.learn(entry.GetId(), entry.GetAddrs()); ok && !slices.Contains(s.closer, n.peer) {
-			s.closer = append(s.closer, n.peer)
-		}
-	}
-	s.cut = len(m.CloserPeers) > closer || len(m.ProviderPeers) > maxPerReply
-	for _, entry := range m.ProviderPeers[:min(len(m.ProviderPeers), maxPerReply)] {
-		id, err := peer.IDFromBytes(entry.GetId())
-		if err != nil || slices.ContainsFunc(s.providers, func(p peer.AddrInfo) bool { return p.ID == id }) {
-			continue
-		}
-		info := peer.AddrInfo{ID: id}
-		for _, addr := range entry.GetAddrs()[:min(len(entry.GetAddrs()), providerAddrs)] {
-			if m, err := multiaddr.NewMultiaddrBytes(addr); len(addr) <= maxAddressBytes && err == nil {
-				info.Addrs = append(info.Addrs, m)
-			}
-		}
-		s.providers = append(s.providers, info)
-	}
-	return s, nil
 }
