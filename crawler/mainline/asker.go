@@ -23,7 +23,8 @@ type asker struct {
 	servers [families]*dht.Server
 	local   [families]netip.AddrPort
 	want    []anacrolix.Want
-	self    map[Peer]bool // never asked
+	self    map[Peer]bool       // never asked
+	spares  func(*krpc.ID) bool // whom it does not ask either; nil: nobody
 	pulse   *pulse
 }
 
@@ -85,7 +86,7 @@ func (a *asker) close() {
 // without an ID may have any.
 func (a *asker) find(ctx context.Context, p Peer, target krpc.ID, tries int) (named []Peer, sent int, ok bool) {
 	s, addr := a.servers[p.family()], p.Addr()
-	if s == nil || a.self[p] || !a.allowed(addr) || a.cfg.Refuse(p.ID.String()) {
+	if s == nil || a.self[p] || !a.allowed(addr) || a.cfg.Refuse(p.ID.String()) || a.spares != nil && a.spares(&p.ID) {
 		return nil, 0, false
 	}
 	input := dht.QueryInput{

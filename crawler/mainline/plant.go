@@ -176,6 +176,14 @@ func (s *Sizer) plant(addrs []netip.Addr) error {
 	for _, a := range addrs {
 		byFamily[familyOf(a)] = append(byFamily[familyOf(a)], a)
 	}
+	for _, a := range addrs {
+		s.own.add(a)
+		if a.IsUnspecified() {
+			for _, local := range localAddrs(familyOf(a)) {
+				s.own.add(local)
+			}
+		}
+	}
 	for i := range s.opt.Plant {
 		var bind []netip.Addr
 		for _, list := range byFamily {
@@ -188,11 +196,7 @@ func (s *Sizer) plant(addrs []netip.Addr) error {
 		if err != nil {
 			return err
 		}
-		for _, local := range a.local {
-			if local.IsValid() && !local.Addr().IsUnspecified() {
-				s.own.add(local.Addr())
-			}
-		}
+		a.spares = s.ours // they know nobody whom the network does not
 		s.planted, s.at[id] = append(s.planted, &plantedNode{asker: a, id: id}), true
 	}
 	return nil

@@ -30,19 +30,28 @@ func newSelf(id krpc.ID, sockets []*socket) *self {
 			s.local = append(s.local, sock.local)
 			continue
 		}
-		addrs, err := net.InterfaceAddrs()
-		if err != nil {
-			continue // the vote still finds the address that counts
-		}
-		for _, a := range addrs {
-			if n, ok := a.(*net.IPNet); ok {
-				if ip, ok := netip.AddrFromSlice(n.IP); ok && familyOf(ip) == sock.family {
-					s.local = append(s.local, netip.AddrPortFrom(ip.Unmap(), sock.local.Port()))
-				}
-			}
+		for _, addr := range localAddrs(sock.family) {
+			s.local = append(s.local, netip.AddrPortFrom(addr, sock.local.Port()))
 		}
 	}
 	return s
+}
+
+// localAddrs are those of this machine. Where the system does not tell, the vote
+// still finds the address that counts.
+func localAddrs(f family) (all []netip.Addr) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok {
+			if ip, ok := netip.AddrFromSlice(n.IP); ok && familyOf(ip) == f {
+				all = append(all, ip.Unmap())
+			}
+		}
+	}
+	return all
 }
 
 // told takes in one peer's word on our address (the `ip` of BEP 42).
