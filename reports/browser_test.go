@@ -113,8 +113,12 @@ func TestPageInABrowser(t *testing.T) {
 	must(t, err)
 	archive := "file://" + filepath.Join(filepath.Dir(dir), Index)
 	url := "file://" + filepath.Join(dir, Index)
-	for _, width := range []int64{390, 1280} {
-		for _, scheme := range []string{"light", "dark"} {
+	paper := int64(794) // A4
+	for _, width := range []int64{390, paper, 1280} {
+		for _, scheme := range []string{"light", "dark", "print"} {
+			if (width == paper) != (scheme == "print") {
+				continue
+			}
 			t.Run(fmt.Sprintf("%s at %d", scheme, width), func(t *testing.T) { inspect(t, ctx, url, width, scheme) })
 			t.Run(fmt.Sprintf("archive, %s at %d", scheme, width), func(t *testing.T) { inspect(t, ctx, archive, width, scheme) })
 		}
@@ -179,7 +183,8 @@ const faults = `({
 
 func inspect(t *testing.T, ctx context.Context, url string, width int64, scheme string) {
 	call(t, ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+		Media:    map[string]string{"print": "print"}[scheme],
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: map[string]string{"print": "light"}[scheme] + map[string]string{"light": "light", "dark": "dark"}[scheme]}},
 	})
 	must(t, chromedp.Do(ctx, chromedp.EmulateViewport(width, 900), chromedp.Navigate(url), chromedp.WaitReady("footer")))
 	found, err := chromedp.Run(ctx, chromedp.Evaluate[map[string]int](faults))
