@@ -108,23 +108,11 @@ func (a *app) runCheck(ctx context.Context, o checkOptions) error {
 	if err != nil {
 		return err
 	}
-	list, err := o.readList()
+	runs, policy, err := a.readChecks(o)
 	if err != nil {
 		return err
 	}
-	policy, err := a.readPolicy(o.crawlOptions)
-	if err != nil {
-		return err
-	}
-	runs, err := a.prepareChecks(o, policy, list)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		for _, r := range runs {
-			a.close("sockets", r.Close)
-		}
-	}()
+	defer a.closeChecks(runs)
 	facts, err := a.openData()
 	if err != nil {
 		return err
@@ -138,6 +126,26 @@ func (a *app) runCheck(ctx context.Context, o checkOptions) error {
 	}
 	defer a.close("store", record.Close)
 	return a.checkAll(ctx, runs, record, facts, rules)
+}
+
+// readChecks reads the list and who opted out, and makes ready what is checked.
+func (a *app) readChecks(o checkOptions) ([]*checkRun, *crawler.Policy, error) {
+	list, err := o.readList()
+	if err != nil {
+		return nil, nil, err
+	}
+	policy, err := a.readPolicy(o.crawlOptions)
+	if err != nil {
+		return nil, nil, err
+	}
+	runs, err := a.prepareChecks(o, policy, list)
+	return runs, policy, err
+}
+
+func (a *app) closeChecks(runs []*checkRun) {
+	for _, r := range runs {
+		a.close("sockets", r.Close)
+	}
 }
 
 // readList reads the user's list, or the one that Canopy brings along.
@@ -164,9 +172,7 @@ func (o checkOptions) readList() (findability.List, error) {
 func (a *app) prepareChecks(o checkOptions, policy *crawler.Policy, list findability.List) (runs []*checkRun, err error) {
 	defer func() {
 		if err != nil {
-			for _, r := range runs {
-				a.close("sockets", r.Close)
-			}
+			a.closeChecks(runs)
 			runs = nil
 		}
 	}()

@@ -36,13 +36,11 @@ type checkRun struct {
 	remembered []string // peers of an earlier crawl, as entry points
 }
 
-// checkAll runs the checks of all networks, keeps each as soon as it is
-// answered, and prints what they say.
-func (a *app) checkAll(ctx context.Context, runs []*checkRun, record *store.Store, facts *address.Table, rules *operator.Rules) error {
-	began := time.Now()
+// makeChecks runs the checks of all networks and keeps each as soon as it is
+// answered. What one network's can't measure is no reason to leave out another's.
+func (a *app) makeChecks(ctx context.Context, runs []*checkRun, record *store.Store, facts *address.Table) (began time.Time, failed error) {
+	began = time.Now()
 	id := observation.NewCrawlID(began)
-	from := began.Truncate(time.Millisecond)
-	var failed error
 	for _, r := range runs {
 		if ctx.Err() != nil {
 			break
@@ -50,12 +48,19 @@ func (a *app) checkAll(ctx context.Context, runs []*checkRun, record *store.Stor
 		r.id, r.facts = id, facts
 		var err error
 		if r.remembered, err = rememberedEntries(ctx, record, r); err != nil && ctx.Err() == nil {
-			return err
+			return began, err
 		}
 		if err := r.run(ctx, func(c observation.Check) error { return a.keepCheck(ctx, record, c) }); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("check %s: %w", r.Network().Name, err))
 		}
 	}
+	return began, failed
+}
+
+// checkAll runs the checks of all networks and prints what they say.
+func (a *app) checkAll(ctx context.Context, runs []*checkRun, record *store.Store, facts *address.Table, rules *operator.Rules) error {
+	began, failed := a.makeChecks(ctx, runs, record, facts)
+	from := began.Truncate(time.Millisecond)
 	// What is kept is shown also when the run was cut short.
 	shown, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()

@@ -69,6 +69,9 @@ func (a *app) runObserve(ctx context.Context, o observeOptions) (err error) {
 			return err
 		}
 	}
+	if err := a.tryChecks(o); err != nil {
+		return err
+	}
 	record, err := a.openRecord(ctx)
 	if err != nil {
 		return err
@@ -113,15 +116,8 @@ type observer struct {
 
 	mu     sync.Mutex
 	report reportState
-	data   dataState
-}
-
-// reportState is how the report schedule stands.
-type reportState struct {
-	Last    *time.Time `json:"last,omitempty"`
-	Next    *time.Time `json:"next,omitempty"`
-	Folder  string     `json:"folder,omitempty"`
-	Trouble string     `json:"trouble,omitempty"`
+	data   taskState // Last: that left nothing undone
+	checks taskState
 }
 
 func newObserver(ctx context.Context, a *app, o observeOptions, record *store.Store) (*observer, error) {
@@ -176,6 +172,9 @@ func (ob *observer) run(ctx context.Context, claim *store.Claim) error {
 	}
 	if ob.options.reportEvery > 0 {
 		tasks = append(tasks, ob.reports)
+	}
+	if ob.options.checkEvery > 0 {
+		tasks = append(tasks, ob.findings)
 	}
 	if ob.options.dataRefresh > 0 {
 		tasks = append(tasks, ob.refreshes)

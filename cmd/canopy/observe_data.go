@@ -13,20 +13,13 @@ import (
 	"canopy/crawler/schedule"
 )
 
-// dataState is how the refresh of address data stands. Crawls read the data
-// sets anew, so that the next one knows what a refresh has brought.
-type dataState struct {
-	Last    *time.Time `json:"last,omitempty"` // that left nothing undone
-	Next    *time.Time `json:"next,omitempty"`
-	Trouble string     `json:"trouble,omitempty"` // of the latest
-}
-
 // dataRetry is when a refresh that failed is tried again: publishers are asked
 // no more than once a day.
 const dataRetry = 24 * time.Hour
 
 // refreshes fetches newer address data on schedule. What fails leaves the data
-// at hand as they are, and is told in the log and in the status.
+// at hand as they are. Crawls read the data sets anew, so that the next one
+// knows what a refresh has brought.
 func (ob *observer) refreshes(ctx context.Context) error {
 	dir, err := ob.dataFolder()
 	if err != nil {
@@ -35,36 +28,18 @@ func (ob *observer) refreshes(ctx context.Context) error {
 	table := &schedule.Timetable{Every: ob.options.dataRefresh, Jitter: ob.options.dataRefresh / 50}
 	if last := lastChecked(dir); !last.IsZero() {
 		table.Started(last, rand.Float64())
-		ob.setData(func(d *dataState) { d.Last = &last })
+		ob.mu.Lock()
+		ob.data.Last = &last
+		ob.mu.Unlock()
 	}
-	for ob.waitFor(ctx, table, func(t time.Time) { ob.setData(func(d *dataState) { d.Next = &t }) }) {
-		table.Started(time.Now(), rand.Float64())
-		err := ob.refreshOnce(ctx, dir)
-		if ctx.Err() != nil {
-			return nil
-		}
-		now := time.Now().UTC()
-		ob.setData(func(d *dataState) {
-			if d.Trouble = ""; err != nil {
-				d.Trouble = err.Error()
-			} else {
-				d.Last = &now
-			}
-		})
-		if err != nil {
-			ob.logger.Warn("address data were not refreshed whole; crawls go on with what is at hand", "folder", dir, "error", err)
-			table.Retry(dataRetry)
-			continue
+	ob.repeat(ctx, "refresh of address data", &ob.data, table, dataRetry, func(ctx context.Context) error {
+		if err := ob.refreshOnce(ctx, dir); err != nil {
+			return fmt.Errorf("not refreshed whole, crawls go on with what is at hand in %s: %w", dir, err)
 		}
 		ob.logger.Info("address data refreshed", "folder", dir)
-	}
+		return nil
+	})
 	return nil
-}
-
-func (ob *observer) setData(change func(*dataState)) {
-	ob.mu.Lock()
-	defer ob.mu.Unlock()
-	change(&ob.data)
 }
 
 // refreshOnce asks every publisher; its error names the sets that stay as they
@@ -104,7 +79,7 @@ func lastChecked(dir string) (last time.Time) {
 
 // dataTrouble is set when address data have not been refreshed for two
 // intervals: a publisher that is away for a day is no trouble.
-func (ob *observer) dataTrouble(d dataState, now time.Time) string {
+func (ob *observer) dataTrouble(d taskState, now time.Time) string {
 	since := ob.started
 	if d.Last != nil {
 		since = *d.Last

@@ -55,15 +55,15 @@ func TestDataTroubleComesLate(t *testing.T) {
 	ob := &observer{started: started, options: observeOptions{dataRefresh: 30 * 24 * time.Hour}}
 	fresh := started.AddDate(0, 0, 50)
 	for name, test := range map[string]struct {
-		state dataState
+		state taskState
 		days  int
 		want  bool
 	}{
-		"all is well":               {dataState{}, 400, false},
-		"failed today":              {dataState{Trouble: "away"}, 1, false},
-		"never since two intervals": {dataState{Trouble: "away"}, 61, true},
-		"not so long ago":           {dataState{Trouble: "away", Last: &fresh}, 100, false},
-		"long ago":                  {dataState{Trouble: "away", Last: &fresh}, 111, true},
+		"all is well":               {taskState{}, 400, false},
+		"failed today":              {taskState{Trouble: "away"}, 1, false},
+		"never since two intervals": {taskState{Trouble: "away"}, 61, true},
+		"not so long ago":           {taskState{Trouble: "away", Last: &fresh}, 100, false},
+		"long ago":                  {taskState{Trouble: "away", Last: &fresh}, 111, true},
 	} {
 		got := ob.dataTrouble(test.state, started.AddDate(0, 0, test.days))
 		if (got != "") != test.want || test.want && !strings.Contains(got, "away") {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -77,12 +76,9 @@ func (ob *observer) checkRetention(ctx context.Context) error {
 // prunes removes what the steward does not want to keep.
 func (ob *observer) prunes(ctx context.Context) error {
 	table := &schedule.Timetable{Every: pruneEvery, Jitter: time.Hour}
-	for ob.waitFor(ctx, table, func(time.Time) {}) {
-		table.Started(time.Now(), rand.Float64())
-		if _, err := ob.record.Prune(ctx, ob.options.keep.tables, time.Now(), false); err != nil && ctx.Err() == nil {
-			ob.logger.Error("prune the record", "error", err)
-			table.Retry(ob.options.retryAfter)
-		}
-	}
+	ob.repeat(ctx, "pruning the record", new(taskState), table, ob.options.retryAfter, func(ctx context.Context) error {
+		_, err := ob.record.Prune(ctx, ob.options.keep.tables, time.Now(), false)
+		return err
+	})
 	return nil
 }

@@ -37,10 +37,47 @@ func (ob *observer) waitFor(ctx context.Context, table *schedule.Timetable, next
 	}
 }
 
+// taskState is how a task that is done on schedule stands.
+type taskState struct {
+	Last    *time.Time `json:"last,omitempty"` // that ended well
+	Next    *time.Time `json:"next,omitempty"`
+	Trouble string     `json:"trouble,omitempty"` // of the latest
+}
+
+// repeat does a task on schedule until ctx ends. One that fails is told in the
+// log and in its state, and is tried again after retry.
+func (ob *observer) repeat(ctx context.Context, name string, state *taskState, table *schedule.Timetable, retry time.Duration, once func(context.Context) error) {
+	set := func(change func()) {
+		ob.mu.Lock()
+		defer ob.mu.Unlock()
+		change()
+	}
+	for ob.waitFor(ctx, table, func(t time.Time) { set(func() { state.Next = &t }) }) {
+		table.Started(time.Now(), rand.Float64())
+		err := once(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			set(func() { state.Trouble = err.Error() })
+			ob.logger.Error(name+" failed", "error", err)
+			table.Retry(retry)
+			continue
+		}
+		now := time.Now().UTC()
+		set(func() { state.Last, state.Trouble = &now, "" })
+	}
+}
+
 const latestReport = "latest"
 
-// reports writes reports on schedule, once a crawl has ended. One that fails is
-// told in the log and in the status.
+// reportState is how the report schedule stands.
+type reportState struct {
+	taskState
+	Folder string `json:"folder,omitempty"` // of the last
+}
+
+// reports writes reports on schedule, once a crawl has ended.
 func (ob *observer) reports(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -49,34 +86,18 @@ func (ob *observer) reports(ctx context.Context) error {
 	}
 	table := &schedule.Timetable{Every: ob.options.reportEvery}
 	table.Started(ob.lastReport(), 0)
-	for ob.waitFor(ctx, table, func(t time.Time) { ob.setReport(func(r *reportState) { r.Next = &t }) }) {
-		table.Started(time.Now(), rand.Float64())
+	ob.repeat(ctx, "report", &ob.report.taskState, table, ob.options.retryAfter, func(ctx context.Context) error {
 		folder, err := ob.reportOnce(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		now := time.Now().UTC()
-		ob.setReport(func(r *reportState) {
-			if r.Trouble = ""; err != nil {
-				r.Trouble = err.Error()
-			} else {
-				r.Last, r.Folder = &now, folder
-			}
-		})
 		if err != nil {
-			ob.logger.Error("report failed", "error", err)
-			table.Retry(ob.options.retryAfter)
-			continue
+			return err
 		}
+		ob.mu.Lock()
+		ob.report.Folder = folder
+		ob.mu.Unlock()
 		ob.logger.Info("report written", "folder", folder)
-	}
+		return nil
+	})
 	return nil
-}
-
-func (ob *observer) setReport(change func(*reportState)) {
-	ob.mu.Lock()
-	defer ob.mu.Unlock()
-	change(&ob.report)
 }
 
 // lastReport is when the newest report was written. Where there is none, the

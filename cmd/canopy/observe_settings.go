@@ -25,6 +25,8 @@ type observeOptions struct {
 	watch                     watchOptions
 	reportEvery, reportWindow time.Duration
 	reportOut                 string
+	checkEvery                time.Duration
+	checkList                 string
 	dataRefresh               time.Duration
 	dataFrom                  string
 	retryAfter                time.Duration
@@ -70,6 +72,8 @@ func addObserveFlags(flags *pflag.FlagSet, o *observeOptions) {
 	timeFlag(flags, &o.reportEvery, 0, "report-every", 24*time.Hour, "`time` between reports (0: none)")
 	timeFlag(flags, &o.reportWindow, time.Nanosecond, "report-window", 30*24*time.Hour, "`time` that a report covers, up to its making")
 	flags.StringVar(&o.reportOut, "report-out", "reports", "`folder` for reports: each in a folder of its own, the newest as latest")
+	timeFlag(flags, &o.checkEvery, 0, "check-every", 0, "`time` between checks whether the commons is found and newcomers can enter (0: never)")
+	flags.StringVar(&o.checkList, "check-list", "", "YAML `file` with what is checked, as of canopy check --list (default: the list that Canopy brings along)")
 	timeFlag(flags, &o.dataRefresh, 0, "data-refresh", 30*24*time.Hour, "`time` between refreshes of address data (0: never)")
 	flags.StringVar(&o.dataFrom, "data-from", "", "`URL or folder` of a mirror of address data (default: the publishers)")
 	timeFlag(flags, &o.retryAfter, time.Nanosecond, "retry-after", 10*time.Minute, "`time` after which a crawl that failed is tried again, if its turn does not come sooner")

@@ -28,7 +28,8 @@ type observeStatus struct {
 	StartedAt time.Time       `json:"started_at"`
 	Networks  []networkStatus `json:"networks"`
 	Report    reportState     `json:"report"`
-	Data      dataState       `json:"address_data"`
+	Data      taskState       `json:"address_data"`
+	Checks    taskState       `json:"checks"`
 	Rows      rowStatus       `json:"rows_written"`
 	Spool     int64           `json:"spool_bytes"` // that wait for the store
 	Disk      uint64          `json:"store_bytes"`
@@ -54,13 +55,16 @@ func (ob *observer) status(ctx context.Context) observeStatus {
 		Rows: rowStatus{ob.rows.crawls.Load(), ob.rows.visits.Load(), ob.rows.edges.Load(), ob.rows.probes.Load()},
 	}
 	ob.mu.Lock()
-	s.Report, s.Data = ob.report, ob.data
+	s.Report, s.Data, s.Checks = ob.report, ob.data, ob.checks
 	ob.mu.Unlock()
 	if trouble := ob.dataTrouble(s.Data, time.Now()); trouble != "" {
 		s.Trouble = append(s.Trouble, trouble)
 	}
 	if s.Report.Trouble != "" {
 		s.Trouble = append(s.Trouble, "The last report failed: "+s.Report.Trouble)
+	}
+	if s.Checks.Trouble != "" {
+		s.Trouble = append(s.Trouble, "The last check of the commons failed: "+s.Checks.Trouble)
 	}
 	for _, n := range ob.networks {
 		ns := n.status()
@@ -199,6 +203,10 @@ func (s observeStatus) print(w io.Writer, now time.Time) error {
 	fmt.Fprintf(tw, "\tnext\t%s\n", momentText(s.Data.Next, now))
 	if s.Data.Trouble != "" {
 		fmt.Fprintf(tw, "\tkept as they are\t%s\n", observation.Text(s.Data.Trouble))
+	}
+	if s.Checks.Next != nil {
+		fmt.Fprintf(tw, "checks\tlast\t%s\n", momentText(s.Checks.Last, now))
+		fmt.Fprintf(tw, "\tnext\t%s\n", momentText(s.Checks.Next, now))
 	}
 	fmt.Fprintf(tw, "rows written\t%s visits, %s probes, %s edges, %s crawls since the start\n", count(s.Rows.Visits), count(s.Rows.Probes), count(s.Rows.Edges), count(s.Rows.Crawls))
 	fmt.Fprintf(tw, "spool\t%s\n", bytesText(uint64(s.Spool)))
