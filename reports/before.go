@@ -77,7 +77,7 @@ func (n *Network) readBefore(ctx context.Context, q analysis.Querier, rules *ope
 	if n.Before.Absent = incomparable(n, old); n.Before.Absent != "" {
 		return nil
 	}
-	census, err := old.census(ctx, counted, rules)
+	census, err := old.census(ctx, counted, rules, nil)
 	if err != nil {
 		return err
 	}

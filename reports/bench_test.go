@@ -25,7 +25,7 @@ func BenchmarkReport(b *testing.B) {
 }
 
 // benchRecord fills a store with the record of 30 crawls.
-func benchRecord(b *testing.B, s *store.Store) {
+func benchRecord(b testing.TB, s *store.Store) {
 	b.Helper()
 	visits := 600_000
 	if s := os.Getenv("CANOPY_BENCH_VISITS"); s != "" {

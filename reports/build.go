@@ -252,7 +252,15 @@ func (n *Network) read(ctx context.Context, q analysis.Querier, rules *operator.
 
 // readPeers reads and judges the peers that answered.
 func (n *Network) readPeers(ctx context.Context, q analysis.Querier, rules *operator.Rules) error {
-	census, err := n.census(ctx, q, rules)
+	verdict := map[uint64]uint8{}
+	census, err := n.census(ctx, q, rules, func(v operator.Verdict, members []uint64) {
+		if v.Operator != operator.Unknown {
+			class := uint8(slices.Index(operatorClasses, string(v.Operator)))
+			for _, peer := range members {
+				verdict[peer] = class
+			}
+		}
+	})
 	if err != nil {
 		return err
 	}
@@ -276,7 +284,7 @@ func (n *Network) readPeers(ctx context.Context, q analysis.Querier, rules *oper
 	if err := n.readPrefixes(ctx, q, census.Totals); err != nil {
 		return err
 	}
-	if err := n.readCounting(ctx, q, all); err != nil {
+	if err := n.readCounting(ctx, q, all, verdict); err != nil {
 		return err
 	}
 	announced, err := n.announced(ctx, q, census.Totals)

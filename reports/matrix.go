@@ -14,12 +14,13 @@ import (
 // Counting is every share in every way of counting it.
 type Counting struct {
 	Hosting  []shares.Cell `json:"hosting"`
-	Operator []shares.Cell `json:"operator"` // as far as the evidence decides, of reachable peers
+	Operator []shares.Cell `json:"operator"` // as far as the evidence decides; who never answered is undecided
 }
 
-// readCounting counts hosting classes in every cell; all are the groups of
-// reachable peers.
-func (n *Network) readCounting(ctx context.Context, q analysis.Querier, all []peers) error {
+// readCounting counts hosting classes and verdicts in every cell; all are the
+// groups of reachable peers, verdict the place in operatorClasses of that on a
+// peer, by its hash.
+func (n *Network) readCounting(ctx context.Context, q analysis.Querier, all []peers, verdict map[uint64]uint8) error {
 	visits := 0
 	for _, c := range n.used() {
 		visits += c.Discovered
@@ -29,32 +30,41 @@ func (n *Network) readCounting(ctx context.Context, q analysis.Querier, all []pe
 	if n.Counting.Hosting, err = shares.ByHosting(ctx, q, n.Name, n.Used, hostingOrder, visits); err != nil {
 		return err
 	}
-	groups := make([]shares.Group, len(all))
-	for i, p := range all {
-		groups[i] = p.Group
+	if n.published {
+		n.Counting.Operator, err = shares.ByPublished(ctx, q, n.Name, n.Used, operatorClasses, visits)
+	} else {
+		n.Counting.Operator, err = shares.ByVerdict(ctx, q, n.Name, n.Used, operatorClasses, func(peer uint64) int {
+			if class, ok := verdict[peer]; ok {
+				return int(class)
+			}
+			return len(operatorClasses) - 1
+		}, visits)
 	}
-	if err := n.Counting.wholeHeadline(groups, all); err != nil {
+	if err != nil {
 		return err
 	}
-	kinds := append(slices.Clone(operatorKinds), unknown)
-	n.Counting.Operator, err = shares.ByGroups(groups, kinds,
-		func(i int) int { return slices.Index(kinds, all[i].Operator) }, func(i int) string { return all[i].Organisation })
-	return err
+	if err := wholeHeadline(n.Counting.Hosting, all, hostingOrder, func(p peers) string { return p.Hosting }); err != nil {
+		return err
+	}
+	return wholeHeadline(n.Counting.Operator, all, operatorClasses, func(p peers) string { return p.Operator })
 }
 
 // wholeHeadline puts the count of all peers in the place of one of some, in the
 // cell of the headline: the two must be one number.
-func (c *Counting) wholeHeadline(groups []shares.Group, all []peers) error {
-	for i, cell := range c.Hosting {
+func wholeHeadline(cells []shares.Cell, all []peers, order []string, class func(peers) string) error {
+	groups := make([]shares.Group, len(all))
+	for i, p := range all {
+		groups[i] = p.Group
+	}
+	for i, cell := range cells {
 		if !headlineCell(cell) || cell.OneIn == 0 {
 			continue
 		}
-		cells, err := shares.ByGroups(groups, hostingOrder, func(i int) int { return min(rank(hostingOrder, all[i].Hosting), len(hostingOrder)-1) },
-			func(int) string { return "" })
+		whole, err := shares.ByGroups(groups, order, func(i int) int { return min(rank(order, class(all[i])), len(order)-1) })
 		if err != nil {
 			return err
 		}
-		c.Hosting[i] = cells[0]
+		cells[i] = whole
 	}
 	return nil
 }
@@ -136,8 +146,8 @@ func (v view) counting() page.Section {
 			"with the address last tried; reachable: answered. A unit that shows several classes counts once, as mixed. The headline is in the cell “%s”.", Cell),
 		v.figure("counting"),
 		cellTable("Land: "+landLabel(class)+" and the other classes, in every way of counting, with 95\u00a0% intervals.", v.Counting.Hosting, append(slices.Clone(hostingOrder), shares.Mixed), landLabel),
-		cellTable("Who runs it, as far as the evidence decides, with 95\u00a0% intervals. A peer that never answers shows no program and no neighbours of its kind, so there is no verdict on discovered peers; "+
-			"a verdict is on a peer, and which address it was given at is not kept, so there are no cells per address or block. An organisation that holds peers of several kinds is mixed.", v.Counting.Operator, append(append(slices.Clone(operatorKinds), unknown), shares.Mixed), operatorLabel))
+		cellTable("Who runs it, as far as the evidence decides, with 95\u00a0% intervals. A verdict is on a peer, over the whole period; addresses, blocks and organisations that show "+
+			"peers of several kinds are mixed. A peer that never answered shows no program, so that there is no verdict on it: among the discovered it is undecided.", v.Counting.Operator, append(slices.Clone(operatorClasses), shares.Mixed), operatorLabel))
 }
 
 // cellTable has a row for each cell and a column for each class in any.

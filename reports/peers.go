@@ -39,6 +39,8 @@ func (a agents) weigh() float64 { return a.Weight }
 var (
 	hostingOrder  = []string{"residential", "mobile", "institutional", "hosting", "anonymiser", unknown}
 	operatorKinds = []string{"community", "institutional", "commercial"}
+
+	operatorClasses = append(slices.Clone(operatorKinds), unknown)
 )
 
 // unknown is the class of what nobody could tell.

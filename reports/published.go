@@ -16,11 +16,11 @@ import (
 
 // census judges the peers of a network, or reads how they were judged before
 // they became a dataset.
-func (n *Network) census(ctx context.Context, q analysis.Querier, rules *operator.Rules) (*operator.Census, error) {
+func (n *Network) census(ctx context.Context, q analysis.Querier, rules *operator.Rules, each func(v operator.Verdict, members []uint64)) (*operator.Census, error) {
 	if n.published {
 		return operator.Published(ctx, q, rules, n.Name, n.Used)
 	}
-	return operator.Record(ctx, q, rules, n.Name, n.Used)
+	return operator.RecordMembers(ctx, q, rules, n.Name, n.Used, each)
 }
 
 // announced reads what peers call their programs; totals are the reachable

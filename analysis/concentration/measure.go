@@ -4,8 +4,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-
-	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // The parts of one measurement. Nakamoto sizes follow one another, in the
@@ -56,10 +54,9 @@ func smallestSet(p []float64, threshold float64) int {
 func resample(p []float64, opt Options) [][]float64 {
 	rng := rand.New(rand.NewPCG(opt.Seed, uint64(len(p))))
 	spread := make([][]float64, nakamoto+len(Thresholds()))
-	drawn := make([]float64, 0, len(p))
+	d := newDrawer(p, int(math.Max(1, math.Round(opt.Peers))))
 	for range opt.Replicates {
-		drawn = multinomial(rng, p, math.Max(1, math.Round(opt.Peers)), drawn[:0])
-		for part, value := range measure(drawn) {
+		for part, value := range measure(d.draw(rng)) {
 			spread[part] = append(spread[part], value)
 		}
 	}
@@ -67,35 +64,6 @@ func resample(p []float64, opt Options) [][]float64 {
 		slices.Sort(values)
 	}
 	return spread
-}
-
-// multinomial appends the shares of n draws from p, holders that drew nobody
-// left out, the largest first.
-func multinomial(rng *rand.Rand, p []float64, n float64, drawn []float64) []float64 {
-	left, mass := n, 1.0
-	for i, s := range p {
-		if left <= 0 {
-			break
-		}
-		k := left
-		if i < len(p)-1 && s < mass {
-			k = distuv.Binomial{N: left, P: s / mass, Src: rng}.Rand()
-		}
-		if k > 0 {
-			drawn = append(drawn, k/n)
-		}
-		left, mass = left-k, mass-s
-	}
-	slices.SortFunc(drawn, func(a, b float64) int {
-		switch {
-		case a > b:
-			return -1
-		case a < b:
-			return 1
-		}
-		return 0
-	})
-	return drawn
 }
 
 // interval is the basic bootstrap interval on the logarithm: resamples stray

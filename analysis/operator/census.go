@@ -46,11 +46,17 @@ type Census struct {
 // per visit, so a peer with addresses of several classes stands under the one
 // that answered.
 func Record(ctx context.Context, q analysis.Querier, r *Rules, network string, crawls []string) (*Census, error) {
+	return RecordMembers(ctx, q, r, network, crawls, nil)
+}
+
+// RecordMembers reads as [Record] does, and on the way tells of each verdict
+// whose it is, as [Members] does, unless each is nil.
+func RecordMembers(ctx context.Context, q analysis.Querier, r *Rules, network string, crawls []string, each func(v Verdict, members []uint64)) (*Census, error) {
 	c := &Census{Rules: r.version, Totals: make([]int, len(crawls))}
 	if len(crawls) == 0 {
 		return c, nil
 	}
-	query, args := r.traitsQuery(network, crawls, false)
+	query, args := r.traitsQuery(network, crawls, each != nil)
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read traits of peers: %w", err)
@@ -58,13 +64,20 @@ func Record(ctx context.Context, q analysis.Querier, r *Rules, network string, c
 	defer func() { _ = rows.Close() }()
 	groups := map[string]*Group{}
 	for rows.Next() {
-		t, g, err := r.scan(rows, c.Totals, nil)
+		var members *[]uint64
+		if each != nil {
+			members = new([]uint64)
+		}
+		t, g, err := r.scan(rows, c.Totals, members)
 		if err != nil {
 			return nil, fmt.Errorf("read traits of peers: %w", err)
 		}
 		g.Verdict = r.Judge(t)
 		if entry, ok := r.Entry(g.Verdict.Entry); ok {
 			g.Marks = r.Marks(entry)
+		}
+		if each != nil {
+			each(g.Verdict, *members)
 		}
 		merge(groups, g)
 	}

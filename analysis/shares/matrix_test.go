@@ -60,20 +60,16 @@ func TestMatrixByHand(t *testing.T) {
 	}
 }
 
-// Organisation A has peers of one class, B of two, and the last peer of nobody known.
+// The cell of headlines, of groups that are all peers of two crawls.
 func TestMatrixOfGroups(t *testing.T) {
 	groups := Counted([][]int{{2, 2}, {1, 0}, {1, 1}, {4, 4}})
-	organisation := []string{"A", "B", "B", ""}
-	cells, err := ByGroups(groups, classes, func(i int) int { return []int{0, 0, 1, 2}[i] }, func(i int) string { return organisation[i] })
+	cell, err := ByGroups(groups, classes, func(i int) int { return []int{0, 0, 1, 2}[i] })
 	must(t, err)
-	if len(cells) != 4 {
-		t.Fatalf("%d cells", len(cells))
+	near(t, "mean per peer", cell.Share("residential").Value, (3.0/8+2.0/7)/2, 1e-12)
+	near(t, "mean per peer", cell.Share("hosting").Value, (1.0/8+1.0/7)/2, 1e-12)
+	if cell.Name() != "mean of snapshots, per reachable peer" {
+		t.Errorf("cell %q", cell.Name())
 	}
-	near(t, "mean per peer", cells[0].Share("residential").Value, (3.0/8+2.0/7)/2, 1e-12)
-	near(t, "union per peer", cells[1].Share("residential").Value, 3.0/8, 1e-12)
-	near(t, "mean per organisation", cells[2].Share("residential").Value, 1.0/2, 1e-12)
-	near(t, "mean per organisation, mixed", cells[2].Share(Mixed).Value, 1.0/4, 1e-12)
-	near(t, "union per organisation, mixed", cells[3].Share(Mixed).Value, 1.0/2, 1e-12)
 }
 
 // The record's own count equals one made visit by visit.
@@ -112,8 +108,41 @@ func TestMatrixFromTheRecord(t *testing.T) {
 	if len(cells) != 16 {
 		t.Fatalf("%d cells", len(cells))
 	}
+	compare(t, cells, all, func(v observation.Visit) string { return string(v.Facts.Hosting) })
+
+	// Verdicts on peers, by the hash that the record makes of their IDs; nothing is known of the last third.
+	verdicts, kinds := map[uint64]int{}, []string{"community", "commercial", "unknown"}
+	kind := func(id string) int { return min(2, len(id)-1) }
+	rows, err := s.DB().QueryContext(t.Context(), "SELECT DISTINCT peer_id, sipHash64(peer_id) FROM visits")
+	must(t, err)
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var id string
+		var hash uint64
+		must(t, rows.Scan(&id, &hash))
+		verdicts[hash] = kind(id)
+	}
+	must(t, rows.Err())
+	cells, err = ByVerdict(t.Context(), s.DB(), "alpha", ids, kinds, func(peer uint64) int { return verdicts[peer] }, len(all))
+	must(t, err)
+	if len(cells) != 16 {
+		t.Fatalf("%d cells of verdicts", len(cells))
+	}
+	compare(t, cells, all, func(v observation.Visit) string { return kinds[kind(v.PeerID)] })
+	drawn, err := ByVerdict(t.Context(), s.DB(), "alpha", ids, kinds, func(peer uint64) int { return verdicts[peer] }, 3*mostJudged)
+	must(t, err)
+	for i, c := range drawn {
+		if c.OneIn != 3 || c.Units >= cells[i].Units {
+			t.Errorf("%s: %d of %d units, one in %d", c.Name(), c.Units, cells[i].Units, c.OneIn)
+		}
+	}
+}
+
+// compare compares cells with a count that is made visit by visit.
+func compare(t *testing.T, cells []Cell, all []observation.Visit, class func(observation.Visit) string) {
+	t.Helper()
 	for _, c := range cells {
-		for class, want := range counted(all, c) {
+		for class, want := range counted(all, c, class) {
 			e := c.Share(class)
 			if e == nil {
 				t.Errorf("%s: no share of %s, want %v", c.Name(), class, want)
@@ -125,7 +154,7 @@ func TestMatrixFromTheRecord(t *testing.T) {
 }
 
 // counted counts the shares of a cell visit by visit.
-func counted(all []observation.Visit, c Cell) map[string]float64 {
+func counted(all []observation.Visit, c Cell, classOf func(observation.Visit) string) map[string]float64 {
 	seen := map[observation.CrawlID]map[string]map[string]bool{}
 	for _, v := range all {
 		unit := map[string]string{"peer": v.PeerID, "IP address": v.Address.Addr().String(), "AS organisation": v.Facts.Organisation}[c.Per]
@@ -135,7 +164,7 @@ func counted(all []observation.Visit, c Cell) map[string]float64 {
 		if unit == "" || c.Of == Reachable && v.Outcome != observation.Answered {
 			continue
 		}
-		crawl, class := v.CrawlID, string(v.Facts.Hosting)
+		crawl, class := v.CrawlID, classOf(v)
 		if c.Over == Union {
 			crawl = observation.CrawlID{}
 		}

@@ -35,10 +35,10 @@ FROM (
            arrayConcat(once(named), [whole(named_classes)],
                arrayMap(m -> toUInt32(m + 16777216), if(empty(up), [], arrayPushBack(once(up), whole(up_classes))))) AS marks
     FROM (
-        SELECT %s AS unit, outcome = 'answered' AS answered,
-               toUInt32(indexOf(arrayMap(c -> toUUID(c), @crawls), crawl_id) * 256 + if(indexOf(@classes, hosting) = 0, @unknown, indexOf(@classes, hosting) - 1)) AS pair
+        SELECT %[1]s AS unit, outcome = 'answered' AS answered,
+               toUInt32(indexOf(arrayMap(c -> toUUID(c), @crawls), crawl_id) * 256 + if(indexOf(@classes, %[2]s) = 0, @unknown, indexOf(@classes, %[2]s) - 1)) AS pair
         FROM visits
-        WHERE network = @network AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls))) AND %s AND unit %% @part = 0
+        WHERE network = @network AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls))) AND %[3]s AND unit %% @part = 0
     )
     GROUP BY unit
 )`
@@ -57,8 +57,19 @@ const mostVisits = 2_000_000
 // visits there are. A unit is in the class of the address that answered or was
 // last tried; the record holds the facts of one address per visit.
 func ByHosting(ctx context.Context, q analysis.Querier, network string, crawls, classes []string, visits int) ([]Cell, error) {
+	return byColumn(ctx, q, "hosting", network, crawls, classes, visits)
+}
+
+// ByPublished counts the verdicts of a published dataset as [ByHosting] counts
+// land: there the visits carry the verdict on their peer, in a column operator.
+func ByPublished(ctx context.Context, q analysis.Querier, network string, crawls, classes []string, visits int) ([]Cell, error) {
+	return byColumn(ctx, q, "operator", network, crawls, classes, visits)
+}
+
+// byColumn counts the classes that a column names.
+func byColumn(ctx context.Context, q analysis.Querier, column, network string, crawls, classes []string, visits int) ([]Cell, error) {
 	if len(crawls) == 0 || len(classes) == 0 || len(classes) >= mixed {
-		return nil, fmt.Errorf("count units by hosting: %d crawls and %d classes", len(crawls), len(classes))
+		return nil, fmt.Errorf("count units by %s: %d crawls and %d classes", column, len(crawls), len(classes))
 	}
 	var cells []Cell
 	for _, u := range units {
@@ -67,10 +78,10 @@ func ByHosting(ctx context.Context, q analysis.Querier, network string, crawls, 
 		if u.name == "AS organisation" { // there are few of them
 			part, nth = 1, 1
 		}
-		t, err := readTally(ctx, q, fmt.Sprintf(tallySQL, u.key, u.known),
+		t, err := readTally(ctx, q, fmt.Sprintf(tallySQL, u.key, column, u.known),
 			sql.Named("nth", nth), sql.Named("part", part), sql.Named("crawls", crawls), sql.Named("classes", classes), sql.Named("unknown", len(classes)-1), sql.Named("network", network))
 		if err != nil {
-			return nil, fmt.Errorf("count %s by hosting: %w", u.name, err)
+			return nil, fmt.Errorf("count %s by %s: %w", u.name, column, err)
 		}
 		t.unit, t.classes, t.crawls, t.part = u.name, classes, len(crawls), part
 		cells = append(cells, t.cells()...)
