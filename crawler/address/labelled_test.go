@@ -2,8 +2,10 @@ package address
 
 import (
 	"bufio"
+	"hash/fnv"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -57,38 +59,51 @@ func show(t *testing.T, title string, c *operator.Confusion) {
 	}
 }
 
+// tuned says whether an AS is in the half of the labelled set that was looked at
+// while the list and the words were made; the other half is the result. AS are
+// split whole, so that no row of one half tells about the other.
+func tuned(asn uint32) bool {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(strconv.FormatUint(uint64(asn), 10)))
+	return h.Sum32()%2 == 0
+}
+
 // TestLabelledSet holds the AS list and the words against what others say of
 // access networks in 60 countries, of clouds and of small hosters: with all in
 // place, which is what make data gives, and with the lines on exactly these AS
-// withheld, so that words alone decide.
+// withheld, so that words alone decide. What counts is the half that was not
+// looked at.
 func TestLabelledSet(t *testing.T) {
 	table, rules := npmData(t), classesOf(t)
-	lines := readLabelled(t)
 	withheld := &classes{known: map[uint32]Evidence{}, words: rules.words, loose: rules.loose}
-	all, held, clouds := confusion(), confusion(), confusion()
-	for _, l := range lines {
-		facts := table.Lookup(l.addr)
-		err := all.Add(l.class, string(facts.Hosting), 1)
-		if err == nil && !strings.HasPrefix(l.about, "# tag vpsh") {
-			err = clouds.Add(l.class, string(facts.Hosting), 1)
-		}
-		if err == nil {
-			_, _, matches := table.Explain(l.addr)
-			name := ""
-			if len(matches) > 0 {
-				name = matches[0].Name
-			}
-			err = held.Add(l.class, string(withheld.judge(facts.ASN, name).Hosting), 1)
-		}
-		if err != nil {
+	before, all, held, clouds := confusion(), confusion(), confusion(), confusion()
+	add := func(c *operator.Confusion, truth string, verdict observation.Hosting) {
+		if err := c.Add(truth, string(verdict), 1); err != nil {
 			t.Fatal(err)
 		}
 	}
-	show(t, "everything in place", all)
-	show(t, "without hosters that publish no ranges", clouds)
-	show(t, "words alone", held)
-	if all.Total() < 20_000 {
-		t.Errorf("%d networks are labelled", all.Total())
+	for _, l := range readLabelled(t) {
+		facts, _, matches := table.Explain(l.addr)
+		if tuned(facts.ASN) {
+			add(before, l.class, facts.Hosting)
+			continue
+		}
+		add(all, l.class, facts.Hosting)
+		if !strings.HasPrefix(l.about, "# tag vpsh") {
+			add(clouds, l.class, facts.Hosting)
+		}
+		name := ""
+		if len(matches) > 0 {
+			name = matches[0].Name
+		}
+		add(held, l.class, withheld.judge(facts.ASN, name).Hosting)
+	}
+	show(t, "the half that was looked at", before)
+	show(t, "result", all)
+	show(t, "result without hosters that publish no ranges", clouds)
+	show(t, "result by words alone", held)
+	if n := before.Total() + all.Total(); n < 20_000 {
+		t.Errorf("%d networks are labelled", n)
 	}
 	for _, c := range []struct {
 		what              string
@@ -96,9 +111,9 @@ func TestLabelledSet(t *testing.T) {
 		precision, recall float64
 	}{
 		{"hosting that is published", clouds.Score("hosting"), 0.97, 0.97},
-		{"hosting", all.Score("hosting"), 0.97, 0.95},
-		{"residential or mobile", all.Score("residential", "mobile"), 0.95, 0.93},
-		{"residential or mobile by words alone", held.Score("residential", "mobile"), 0.95, 0.4},
+		{"hosting", all.Score("hosting"), 0.97, 0.97},
+		{"residential or mobile", all.Score("residential", "mobile"), 0.95, 0.95},
+		{"residential or mobile by words alone", held.Score("residential", "mobile"), 0.95, 0.6},
 	} {
 		if c.s.Precision < c.precision || c.s.Recall < c.recall || c.s.Decided < 0.95 {
 			t.Errorf("%s: %+v, want precision %.2f and recall %.2f", c.what, c.s, c.precision, c.recall)
