@@ -25,22 +25,18 @@ func (n *Network) readCounting(ctx context.Context, q analysis.Querier, all []pe
 	for _, c := range n.used() {
 		visits += c.Discovered
 	}
-	n.Counting = &Counting{}
-	var err error
-	if n.Counting.Hosting, err = shares.ByHosting(ctx, q, n.Name, n.Used, hostingOrder, visits); err != nil {
-		return err
-	}
-	if n.published {
-		n.Counting.Operator, err = shares.ByPublished(ctx, q, n.Name, n.Used, operatorClasses, visits)
-	} else {
-		n.Counting.Operator, err = shares.ByVerdict(ctx, q, n.Name, n.Used, operatorClasses, func(peer uint64) int {
+	in := shares.Question{Network: n.Name, Crawls: n.Used, Visits: visits, Land: hostingOrder, Kinds: operatorClasses}
+	if !n.published {
+		in.Verdict = func(peer uint64) int {
 			if class, ok := verdict[peer]; ok {
 				return int(class)
 			}
 			return len(operatorClasses) - 1
-		}, visits)
+		}
 	}
-	if err != nil {
+	n.Counting = &Counting{}
+	var err error
+	if n.Counting.Hosting, n.Counting.Operator, err = shares.Matrix(ctx, q, in); err != nil {
 		return err
 	}
 	if err := wholeHeadline(n.Counting.Hosting, all, hostingOrder, func(p peers) string { return p.Hosting }); err != nil {

@@ -64,11 +64,6 @@ type mark struct {
 
 const mixed = 255
 
-// unpack reads a mark as tallySQL packs it.
-func unpack(key uint32) mark {
-	return mark{reachable: key>>24 > 0, crawl: int(key >> 8 & 0xffff), class: int(key & 0xff)}
-}
-
 // tally is how many units bear each mark, and all marks of some units, which
 // are a random part of all.
 type tally struct {

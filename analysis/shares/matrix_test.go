@@ -103,14 +103,7 @@ func TestMatrixFromTheRecord(t *testing.T) {
 	}
 	must(t, s.Visits(t.Context(), all))
 	must(t, s.Flush(t.Context()))
-	cells, err := ByHosting(t.Context(), s.DB(), "alpha", ids, classes, len(all))
-	must(t, err)
-	if len(cells) != 16 {
-		t.Fatalf("%d cells", len(cells))
-	}
-	compare(t, cells, all, func(v observation.Visit) string { return string(v.Facts.Hosting) })
-
-	// Verdicts on peers, by the hash that the record makes of their IDs; nothing is known of the last third.
+	// Verdicts on peers, by the hash that the record makes of their IDs.
 	verdicts, kinds := map[uint64]int{}, []string{"community", "commercial", "unknown"}
 	kind := func(id string) int { return min(2, len(id)-1) }
 	rows, err := s.DB().QueryContext(t.Context(), "SELECT DISTINCT peer_id, sipHash64(peer_id) FROM visits")
@@ -123,18 +116,25 @@ func TestMatrixFromTheRecord(t *testing.T) {
 		verdicts[hash] = kind(id)
 	}
 	must(t, rows.Err())
-	cells, err = ByVerdict(t.Context(), s.DB(), "alpha", ids, kinds, func(peer uint64) int { return verdicts[peer] }, len(all))
+	in := Question{Network: "alpha", Crawls: ids, Visits: len(all), Land: classes, Kinds: kinds, Verdict: func(peer uint64) int { return verdicts[peer] }}
+	land, judged, err := Matrix(t.Context(), s.DB(), in)
 	must(t, err)
-	if len(cells) != 16 {
-		t.Fatalf("%d cells of verdicts", len(cells))
+	if len(land) != 16 || len(judged) != 16 {
+		t.Fatalf("%d and %d cells", len(land), len(judged))
 	}
-	compare(t, cells, all, func(v observation.Visit) string { return kinds[kind(v.PeerID)] })
-	drawn, err := ByVerdict(t.Context(), s.DB(), "alpha", ids, kinds, func(peer uint64) int { return verdicts[peer] }, 3*mostJudged)
+	compare(t, land, all, func(v observation.Visit) string { return string(v.Facts.Hosting) })
+	compare(t, judged, all, func(v observation.Visit) string { return kinds[kind(v.PeerID)] })
+
+	in.Visits = 3 * mostVisits
+	drawn, _, err := Matrix(t.Context(), s.DB(), in)
 	must(t, err)
 	for i, c := range drawn {
-		if c.OneIn != 3 || c.Units >= cells[i].Units {
-			t.Errorf("%s: %d of %d units, one in %d", c.Name(), c.Units, cells[i].Units, c.OneIn)
+		if c.OneIn != 3 || c.Units > land[i].Units || c.Units == land[i].Units && c.Units > 4 {
+			t.Errorf("%s: %d of %d units, one in %d", c.Name(), c.Units, land[i].Units, c.OneIn)
 		}
+	}
+	if _, _, err := Matrix(t.Context(), s.DB(), Question{Network: "alpha"}); err == nil {
+		t.Error("a matrix of no crawls")
 	}
 }
 
