@@ -51,31 +51,37 @@ func TestClearcutAgreesWithRealLookups(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = running.Close() })
-	graph := recordedGraph(t, running)
+	graph, crawl := recordedGraph(t, ipfsNetwork, running)
+	checkGraph(t, graph, crawl, running)
 
 	// The largest organisations leave until a tenth is left, where lookups fail.
 	removed := make([]bool, len(graph.Peers()))
-	left := graph.Living()
 	for step, target := range []float64{0.5, 0.15, 0.07} {
-		for _, h := range graph.Holders(clearcut.ByOrganisation) {
-			for i, p := range graph.Peers() {
-				if p.Up && p.Organisation == h.Name && !removed[i] && float64(left) > target*float64(graph.Living()) {
-					removed[i] = true
-					left--
-				}
-			}
-		}
-		stopped := map[string]bool{}
-		for i, gone := range removed {
-			if gone {
-				stopped[graph.Peers()[i].ID] = true
-			}
-		}
+		stopped := removeLargest(graph, removed, target)
 		if err := running.Stop(t.Context(), numbersOf(running.Plan(), stopped)...); err != nil {
 			t.Fatal(err)
 		}
 		compareLookups(t, graph, removed, running, lookups, uint64(step))
 	}
+}
+
+// removeLargest removes the largest organisations until a share of the peers is
+// left, and returns the IDs of all that are removed.
+func removeLargest(graph *clearcut.Graph, removed []bool, target float64) map[string]bool {
+	gone := map[string]bool{}
+	for i, p := range graph.Peers() {
+		if removed[i] {
+			gone[p.ID] = true
+		}
+	}
+	for _, h := range graph.Holders(clearcut.ByOrganisation) {
+		for i, p := range graph.Peers() {
+			if p.Up && p.Organisation == h.Name && !removed[i] && float64(graph.Living()-len(gone)) > target*float64(graph.Living()) {
+				removed[i], gone[p.ID] = true, true
+			}
+		}
+	}
+	return gone
 }
 
 // compareLookups runs the same lookups on the graph and on the network.
@@ -113,9 +119,15 @@ func compareLookups(t *testing.T, graph *clearcut.Graph, removed []bool, running
 	}
 }
 
-// recordedGraph walks the network as canopy crawl does, and reads the graph
-// back from the record.
-func recordedGraph(t *testing.T, running *testipfs.Network) *clearcut.Graph {
+// plannedNetwork is a local network that can be walked.
+type plannedNetwork interface {
+	Bootstrap() []string
+	Plan() *testnet.Plan
+}
+
+// recordedGraph walks a network as canopy crawl does, and reads the graph back
+// from the record.
+func recordedGraph(t *testing.T, of network, running plannedNetwork) (*clearcut.Graph, clearcut.Crawl) {
 	t.Helper()
 	var out bytes.Buffer
 	a := &app{stdout: io.Discard, stderr: &out, storeURL: "chdb:" + t.TempDir(), logger: slog.New(slog.DiscardHandler)}
@@ -136,7 +148,7 @@ func recordedGraph(t *testing.T, running *testipfs.Network) *clearcut.Graph {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run, err := a.prepareCrawl(ipfsNetwork, crawlOptions{bootstrap: running.Bootstrap(), local: true, edges: true, rate: 50_000, pace: crawler.Pace{}})
+	run, err := a.prepareCrawl(of, crawlOptions{bootstrap: running.Bootstrap(), local: true, edges: true, rate: 50_000, pace: crawler.Pace{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +156,7 @@ func recordedGraph(t *testing.T, running *testipfs.Network) *clearcut.Graph {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := clearcut.Find(t.Context(), record.DB(), "ipfs", crawl.ID.String())
+	found, err := clearcut.Find(t.Context(), record.DB(), of.name, crawl.ID.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,13 +164,12 @@ func recordedGraph(t *testing.T, running *testipfs.Network) *clearcut.Graph {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkGraph(t, graph, found, running)
-	return graph
+	return graph, found
 }
 
 // checkGraph holds what was read back against the plan: who is up, keys, land
 // and tables.
-func checkGraph(t *testing.T, graph *clearcut.Graph, crawl clearcut.Crawl, running *testipfs.Network) {
+func checkGraph(t *testing.T, graph *clearcut.Graph, crawl clearcut.Crawl, running plannedNetwork) {
 	t.Helper()
 	plan := running.Plan()
 	view := plan.At(0)

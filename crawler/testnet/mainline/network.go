@@ -96,6 +96,7 @@ func (n *Network) Advance(ctx context.Context, t time.Duration) error {
 	}
 	view := n.plan.At(t)
 	n.swarm.view.Store(view)
+	n.swarm.stopped.Store(nil)
 	if err := n.changeReal(ctx, view); err != nil {
 		return fmt.Errorf("advance local Mainline network to %s: %w", t, err)
 	}

@@ -20,7 +20,8 @@ import (
 type swarm struct {
 	plan    *testnet.Plan
 	view    atomic.Pointer[testnet.View]
-	numbers map[uint64]uint32 // by endpoint
+	stopped atomic.Pointer[map[int]bool] // whatever the view says; nil is nobody
+	numbers map[uint64]uint32            // by endpoint
 	options Options
 	guests  guests
 	conns   []*net.UDPConn
@@ -151,7 +152,7 @@ func (r *responder) run() {
 			continue
 		}
 		view := r.view.Load()
-		if view == nil || !view.Up(int(number)) || r.lost() {
+		if view == nil || !r.up(int(number)) || r.lost() {
 			continue
 		}
 		if r.answer(view, int(number), packet[:n], from) && !r.lost() {
