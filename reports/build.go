@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"canopy/analysis"
@@ -195,8 +196,29 @@ func (n *Network) warnOfTime(now time.Time) {
 	}
 }
 
-// read fills in what the record says of a network.
+// read fills in what the record says of a network. What does not depend on
+// one another is read at the same time.
 func (n *Network) read(ctx context.Context, q analysis.Querier, rules *operator.Rules) error {
+	absent := n.Absent != ""
+	err := together(
+		func() error { return n.readCrawls(ctx, q, rules) },
+		func() error {
+			if absent {
+				return nil
+			}
+			return n.readCommunity(ctx, q, rules)
+		})
+	if err != nil || n.Absent != "" {
+		return err
+	}
+	if n.Published, err = elsewhere(n); err != nil {
+		return err
+	}
+	return n.readBefore(ctx, q, rules)
+}
+
+// readCrawls reads how crawls went, and what does not depend on who is counted.
+func (n *Network) readCrawls(ctx context.Context, q analysis.Querier, rules *operator.Rules) error {
 	visited := make([]string, len(n.Crawls))
 	for i, c := range n.Crawls {
 		visited[i] = c.ID
@@ -218,12 +240,12 @@ func (n *Network) read(ctx context.Context, q analysis.Querier, rules *operator.
 	if n.Tables, err = reachability.TablesRead(ctx, q, n.Name, visited); err != nil {
 		return err
 	}
-	if n.Facts, err = reachability.FactSources(ctx, q, n.Name, visited); err != nil {
-		return err
-	}
-	if n.Absent != "" {
-		return nil
-	}
+	n.Facts, err = reachability.FactSources(ctx, q, n.Name, visited)
+	return err
+}
+
+// readCommunity reads who answered, and computes what is said of them.
+func (n *Network) readCommunity(ctx context.Context, q analysis.Querier, rules *operator.Rules) error {
 	counted, err := n.setAside(ctx, q)
 	if err != nil || n.Absent != "" {
 		return err
@@ -231,23 +253,31 @@ func (n *Network) read(ctx context.Context, q analysis.Querier, rules *operator.
 	if err := n.readPeers(ctx, counted, rules); err != nil {
 		return err
 	}
-	presences, err := churn.Presences(ctx, counted, n.Name, n.Used)
+	err = together(
+		func() error {
+			presences, err := churn.Presences(ctx, counted, n.Name, n.Used)
+			if err != nil {
+				return err
+			}
+			return n.cameAndWent(presences)
+		},
+		func() error { return n.readSurvival(ctx, counted, rules, n.window) },
+	)
 	if err != nil {
 		return err
 	}
-	if err := n.cameAndWent(presences); err != nil {
-		return err
+	return n.readClearcut(ctx, q, rules)
+}
+
+// together does several things at once, and returns all that went wrong.
+func together(tasks ...func() error) error {
+	failed := make([]error, len(tasks))
+	var wait sync.WaitGroup
+	for i, task := range tasks {
+		wait.Go(func() { failed[i] = task() })
 	}
-	if err := n.readSurvival(ctx, counted, rules, n.window); err != nil {
-		return err
-	}
-	if err := n.readClearcut(ctx, q, rules); err != nil {
-		return err
-	}
-	if n.Published, err = elsewhere(n); err != nil {
-		return err
-	}
-	return n.readBefore(ctx, q, rules)
+	wait.Wait()
+	return errors.Join(failed...)
 }
 
 // readPeers reads and judges the peers that answered.
@@ -265,29 +295,39 @@ func (n *Network) readPeers(ctx context.Context, q analysis.Querier, rules *oper
 		return err
 	}
 	all := judged(census.Groups)
+	return together(
+		func() error { return n.readJudged(census.Groups, all, rules) },
+		func() error {
+			if err := n.readCapabilities(ctx, q); err != nil {
+				return err
+			}
+			if err := n.readPrefixes(ctx, q, census.Totals); err != nil {
+				return err
+			}
+			return n.readAgents(ctx, q, census.Totals)
+		},
+		func() error { return n.readCounting(ctx, q, all, verdict) },
+	)
+}
+
+// readJudged computes what judged peers say.
+func (n *Network) readJudged(census []operator.Group, all []peers, rules *operator.Rules) error {
 	if err := n.counted(all); err != nil {
 		return err
 	}
 	n.plain = map[string]string{}
-	for _, g := range slices.Backward(census.Groups) { // that of the heaviest stays
+	for _, g := range slices.Backward(census) { // that of the heaviest stays
 		if g.ASN > 0 {
 			n.plain[legible(g.Organisation)] = fmt.Sprintf("AS%d", g.ASN)
 		}
 	}
-	n.Bounds = bounded(n.Operator, census.Groups)
-	if err := n.register(all, rules); err != nil {
-		return err
-	}
-	if err := n.readCapabilities(ctx, q); err != nil {
-		return err
-	}
-	if err := n.readPrefixes(ctx, q, census.Totals); err != nil {
-		return err
-	}
-	if err := n.readCounting(ctx, q, all, verdict); err != nil {
-		return err
-	}
-	announced, err := n.announced(ctx, q, census.Totals)
+	n.Bounds = bounded(n.Operator, census)
+	return n.register(all, rules)
+}
+
+// readAgents reads what peers call their programs.
+func (n *Network) readAgents(ctx context.Context, q analysis.Querier, totals []int) error {
+	announced, err := n.announced(ctx, q, totals)
 	if err != nil {
 		return err
 	}

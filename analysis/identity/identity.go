@@ -92,7 +92,14 @@ func (l Limits) SetAside(ctx context.Context, q analysis.Querier, network string
 	if r.Crowds, err = l.crowds(ctx, q, network, crawls, slices.Max(r.Answered)); err != nil {
 		return nil, fmt.Errorf("find crowded places of the key space: %w", err)
 	}
-	r.query, r.args = l.aside(r.Crowds, network, crawls)
+	suspects, err := l.suspects(ctx, q, network, crawls)
+	if err != nil {
+		return nil, fmt.Errorf("look for identities that repeat: %w", err)
+	}
+	if len(suspects.crawls) == 0 && len(r.Crowds) == 0 {
+		return r, nil
+	}
+	r.query, r.args = l.aside(r.Crowds, network, crawls, suspects)
 	if err := r.count(ctx, q, network, crawls); err != nil {
 		return nil, fmt.Errorf("count peers that are set aside: %w", err)
 	}
@@ -169,39 +176,39 @@ WHERE network = @aside_network AND outcome = 'answered' AND crawl_id IN (SELECT 
 // blockSQL is the /24 of an address, or the /56 in IPv6.
 const blockSQL = `IPv6CIDRToRange(address, if(address BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), 120, 56)).1`
 
-// asideSQL names who is set aside, and why, by the number of the reason. Hashes
-// and plain counts leave few to be counted exactly. %s is one condition for
-// each depth at which there are crowds.
+// asideSQL names who is set aside, and why, by the number of the reason: of the
+// suspects those that are ones when counted exactly. The first three %s are the
+// conditions that a visit is of a suspect, the last is one for each depth at
+// which there are crowds.
 const asideSQL = `
 WITH seen AS (
     SELECT crawl_id, peer_id, address, port FROM visits
-    WHERE network = @aside_network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@aside_crawls)))
+    WHERE network = @aside_network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@aside_suspects)))
 )
 SELECT peer_id, toUInt8(min(why)) AS reason FROM (
-    SELECT peer_id, 1 AS why FROM seen
-    WHERE sipHash64(crawl_id, peer_id) IN (SELECT sipHash64(crawl_id, peer_id) AS h FROM seen GROUP BY h HAVING count() > @aside_endpoints)
+    SELECT peer_id, 1 AS why FROM seen WHERE %s
     GROUP BY crawl_id, peer_id HAVING uniqExact(address, port) > @aside_endpoints
     UNION ALL
-    SELECT arrayJoin(groupUniqArray(peer_id)), 2 FROM seen
-    WHERE sipHash64(crawl_id, address, port) IN (SELECT sipHash64(crawl_id, address, port) AS h FROM seen GROUP BY h HAVING count() > @aside_ids)
+    SELECT arrayJoin(groupUniqArray(peer_id)), 2 FROM seen WHERE %s
     GROUP BY crawl_id, address, port HAVING uniqExact(peer_id) > @aside_ids
     UNION ALL
-    SELECT arrayJoin(groupUniqArray(peer_id)), 3 FROM seen
-    WHERE sipHash64(crawl_id, ` + blockSQL + `) IN (SELECT sipHash64(crawl_id, ` + blockSQL + `) AS h FROM seen GROUP BY h HAVING count() > @aside_block)
+    SELECT arrayJoin(groupUniqArray(peer_id)), 3 FROM seen WHERE %s
     GROUP BY crawl_id, ` + blockSQL + ` HAVING uniqExact(peer_id) > @aside_block
     %s
 ) GROUP BY peer_id`
 
 // aside returns the query of the IDs that are set aside, with its arguments:
 // two columns, peer_id and the number of the reason, counted from 1.
-func (l Limits) aside(crowds []Crowd, network string, crawls []string) (query string, args []any) {
+// suspects are the crawls that may hold one for another reason than a crowd.
+func (l Limits) aside(crowds []Crowd, network string, crawls []string, suspects suspects) (query string, args []any) {
 	within, args := crowded(crowds)
-	args = append(args, sql.Named("aside_network", network), sql.Named("aside_crawls", crawls),
+	args = append(args, sql.Named("aside_network", network), sql.Named("aside_crawls", crawls), sql.Named("aside_suspects", suspects.crawls),
 		sql.Named("aside_endpoints", l.Endpoints), sql.Named("aside_ids", l.IDs), sql.Named("aside_block", l.BlockIDs))
 	if within != "" {
 		within = "UNION ALL SELECT peer_id, 4 FROM (" + answeredSQL + ") WHERE " + within
 	}
-	return fmt.Sprintf(asideSQL, within), args
+	among, more := suspects.among()
+	return fmt.Sprintf(asideSQL, among[0], among[1], among[2], within), append(args, more...)
 }
 
 // mostKnown is how many IDs a query can well name one by one.
