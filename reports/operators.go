@@ -23,7 +23,7 @@ type Registered struct {
 	Founded int               `json:"founded,omitempty"`
 	Funding string            `json:"funding,omitempty"`
 	Runs    string            `json:"runs,omitempty"`
-	Sources []string          `json:"sources"`
+	Sources []operator.Source `json:"sources"`
 	Marks   operator.Marks    `json:"marks"`
 	Share   analysis.Estimate `json:"share"`
 }
@@ -146,8 +146,12 @@ func (v view) registry() []page.Block {
 		if e.Runs != "" {
 			term.Meaning += " " + sentence(legible(e.Runs)) + "."
 		}
-		for i, source := range e.Sources {
-			term.Links = append(term.Links, page.Link{Text: fmt.Sprintf("source %d", i+1), URL: source, About: "of " + legible(e.Name)})
+		for _, source := range e.Sources {
+			words := "source"
+			if len(source.For) > 0 { // a report of before this was told has none
+				words += " for " + legible(strings.ReplaceAll(strings.Join(source.For, ", "), "_", " "))
+			}
+			term.Links = append(term.Links, page.Link{Text: words, URL: source.URL, About: "of " + legible(e.Name)})
 		}
 		terms = append(terms, term)
 	}

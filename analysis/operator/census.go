@@ -207,7 +207,7 @@ func (r *Rules) traitsQuery(network string, crawls []string, members bool) (stri
 	}
 	for _, e := range r.registry {
 		ids = append(ids, e.Signals.PeerIDs...)
-		protocols = append(protocols, e.Signals.Protocols...)
+		protocols = append(append(protocols, e.Signals.versionSigns()...), e.Signals.Protocols...)
 		agents = append(agents, e.Signals.Agents)
 	}
 	for _, p := range r.blocks() {

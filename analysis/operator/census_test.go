@@ -178,13 +178,14 @@ func TestRecordJudgesAPlannedNetwork(t *testing.T) {
 	}
 }
 
-// TestRecordFollowsTheRegistry finds peers that only their ID, block or
-// protocol gives away, among others alike in all else.
+// TestRecordFollowsTheRegistry finds peers that only their ID, block,
+// protocol or v gives away, among others alike in all else.
 func TestRecordFollowsTheRegistry(t *testing.T) {
 	rules, err := Load([]byte(someRules), []byte(`entries:
-- {id: by-id, name: By ID, kind: company, signals: {peer_ids: [owner]}, sources: ["https://example.org"]}
-- {id: by-block, name: By block, kind: company, signals: {prefixes: [2001:db8:1::/48, 10.9.0.0/24]}, sources: ["https://example.org"]}
-- {id: by-protocol, name: By protocol, kind: library, signals: {protocols: ["/books.*"]}, sources: ["https://example.org"]}
+- {id: by-id, name: By ID, kind: company, signals: {peer_ids: [owner]}, sources: [{url: "https://example.org", for: [kind, peer_ids]}]}
+- {id: by-block, name: By block, kind: company, signals: {prefixes: [2001:db8:1::/48, 10.9.0.0/24]}, sources: [{url: "https://example.org", for: [kind, prefixes]}]}
+- {id: by-protocol, name: By protocol, kind: library, signals: {protocols: ["/books.*"]}, sources: [{url: "https://example.org", for: [kind, protocols]}]}
+- {id: by-version, name: By version, kind: company, signals: {versions: ["5a5a"]}, sources: [{url: "https://example.org", for: [kind, versions]}]}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -196,6 +197,7 @@ func TestRecordFollowsTheRegistry(t *testing.T) {
 		{id: "block4", address: "10.9.0.2:1", up: []int{0}},
 		{id: "block6", address: "[2001:db8:1:2::3]:1", up: []int{0}},
 		{id: "reader", address: "10.1.0.3:1", protocols: []string{"/ipfs/id/1.0.0", "/Books.1"}, up: []int{0}},
+		{id: "versed", address: "10.1.0.5:1", protocols: []string{"krpc", "v=5a5a0102"}, up: []int{0}},
 		{id: "near miss", address: "10.1.0.4:1", protocols: []string{"/booksX1"}, up: []int{0}},
 	})
 	c, err := Record(t.Context(), r.store.DB(), rules, "net", r.ids)
@@ -210,7 +212,7 @@ func TestRecordFollowsTheRegistry(t *testing.T) {
 		}
 		got[name] += g.Peers
 	}
-	want := map[string]int{"": 2, "registry:by-id:peer_id": 1, "registry:by-block:prefix": 2, "registry:by-protocol:protocol": 1}
+	want := map[string]int{"": 2, "registry:by-id:peer_id": 1, "registry:by-block:prefix": 2, "registry:by-protocol:protocol": 1, "registry:by-version:version": 1}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("-want +got\n%s", d)
 	}

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"encoding/json"
 	"math"
 	"net/netip"
 	"strings"
@@ -143,20 +144,22 @@ registry_signals:
   prefix: {log_odds: 4, reason: b}
   asn: {log_odds: 3, reason: c}
   agent: {log_odds: 2, reason: d}
+  version: {log_odds: 1.5, reason: e}
   protocol: {log_odds: 1, reason: e}
 common_agents: [kubo/0.39.0]
+common_versions: ["4c54"]
 rules: []
 `
 	someEntry = `entries:
 - id: good
   name: Good
   kind: company
-  sources: ["https://example.org"]
+  sources: [{url: "https://example.org", for: [kind]}]
 - id: other
   name: Other
   kind: company
-  signals: {agents: ["other/*"], asn: [64500], prefixes: [192.0.2.0/24], peer_ids: [QmOther], protocols: ["/other/*"]}
-  sources: ["https://example.org"]
+  signals: {agents: ["other/*"], asn: [64500], prefixes: [192.0.2.0/24], peer_ids: [QmOther], protocols: ["/other/*"], versions: ["5a5a"]}
+  sources: [{url: "https://example.org", for: [kind, agents, asn, prefixes, peer_ids, protocols, versions]}]
 `
 )
 
@@ -170,6 +173,7 @@ func TestStrongestSignalNamesTheEntry(t *testing.T) {
 		"registry:other:prefix":   {Address: netip.MustParseAddr("::ffff:192.0.2.9"), ASN: 64500},
 		"registry:other:asn":      {ASN: 64500, Agent: "other/1"},
 		"registry:other:agent":    {Agent: "Other/1", Protocols: []string{"/other/1"}},
+		"registry:other:version":  {Protocols: []string{"krpc", "v=5a5a0102"}},
 		"registry:other:protocol": {Protocols: []string{"/ipfs/id/1.0.0", "/other/1"}},
 	} {
 		v := r.Judge(traits)
@@ -193,13 +197,21 @@ func TestBrokenFilesAreRefusedWithTheirLine(t *testing.T) {
 		{"no version", strings.Replace(someRules, `"1"`, `""`, 1), someEntry, "version is missing"},
 		{"threshold", strings.Replace(someRules, "0.8", "1.8", 1), someEntry, "threshold is 1.8"},
 		{"signal", strings.Replace(someRules, "  asn: {log_odds: 3, reason: c}\n", "", 1), someEntry, "registry_signals.asn"},
-		{"rule without condition", rule("name: x\nfor: community\nlog_odds: 1\nreason: r\nsource: s"), someEntry, "line 12: rule 1 \"x\": when is empty"},
+		{"rule without condition", rule("name: x\nfor: community\nlog_odds: 1\nreason: r\nsource: s"), someEntry, "line 14: rule 1 \"x\": when is empty"},
 		{"rule without reason", rule("name: x\nwhen: {min_siblings: 2}\nfor: community\nlog_odds: 1\nsource: s"), someEntry, "reason or source"},
 		{"rule for nobody", rule("name: x\nwhen: {min_siblings: 2}\nfor: aliens\nlog_odds: 1\nreason: r\nsource: s"), someEntry, `for is "aliens"`},
 		{"infinite weight", rule("name: x\nwhen: {min_siblings: 2}\nfor: community\nlog_odds: .inf\nreason: r\nsource: s"), someEntry, "log_odds is missing or absurd"},
 		{"share that is no number", rule("name: x\nwhen: {min_siblings_share: .nan}\nfor: community\nlog_odds: 1\nreason: r\nsource: s"), someEntry, "between 0 and 1"},
 		{"entry without source", someRules, entry("signals: {agents", "signals: {agents") + "- id: x\n  name: X\n  kind: company\n", "line 11: entry 3 \"x\": it gives no source"},
-		{"source no address", someRules, entry("https://example.org", "hearsay"), "line 2: entry 1 \"good\": source \"hearsay\""},
+		{"source no address", someRules, entry("https://example.org", "hearsay"), "line 5: entry 1 \"good\": source \"hearsay\""},
+		{"fact without source", someRules, entry("  kind: company", "  kind: company\n  founded: 1999"), "line 5: entry 1 \"good\": founded has no source"},
+		{"signal without source", someRules, entry("protocols, versions]", "protocols]"), "line 9: entry 2 \"other\": 5a5a has no source"},
+		{"one of two signals without source", someRules, strings.Replace(entry("[64500]", "[64500, 64501]"), "agents, asn,", "agents, \"64500\",", 1), "64501 has no source"},
+		{"source for what is not stated", someRules, entry("for: [kind]", "for: [kind, closed]"), "line 5: entry 1 \"good\": source https://example.org is for \"closed\""},
+		{"source for nothing", someRules, entry("for: [kind]", "for: []"), "does not say what it is for"},
+		{"version of everybody", someRules, entry("5a5a", "4c540200"), "claims everybody: anyone may run what begins with 4c54"},
+		{"version too short", someRules, entry("5a5a", "5a"), "first 2 bytes of v"},
+		{"version that is no hexadecimal", someRules, entry("5a5a", "LT02"), "first 2 bytes of v"},
 		{"unknown kind", someRules, entry("company", "guild"), `kind "guild"`},
 		{"unknown key of an entry", someRules, entry("  kind: company", "  kind: company\n  color: red"), "[5:3]"},
 		{"same id", someRules, entry("id: good", "id: other"), "used twice"},
@@ -214,5 +226,34 @@ func TestBrokenFilesAreRefusedWithTheirLine(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", c.name, err, c.want)
 		}
+	}
+}
+
+// TestEveryFactOfTheRegistryHasASource looks at the sources of single signals
+// too: that of the signal itself comes before that of its kind.
+func TestEveryFactOfTheRegistryHasASource(t *testing.T) {
+	for _, e := range Default().Registry() {
+		for _, f := range e.facts() {
+			if e.SourceOf(f.signal, f.key) == "" {
+				t.Errorf("%s: %+v has no source", e.ID, f)
+			}
+		}
+	}
+	nebula := Default().Judge(Traits{Agent: "nebula/2.4.0"}).Evidence
+	if len(nebula) != 1 || nebula[0].Source != "https://github.com/dennis-tra/nebula" {
+		t.Errorf("%+v", nebula)
+	}
+}
+
+func TestSourcesOfOlderReportsAreRead(t *testing.T) {
+	var got []Source
+	if err := json.Unmarshal([]byte(`["https://a.example", {"url": "https://b.example", "for": ["kind"]}]`), &got); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]Source{{URL: "https://a.example"}, {URL: "https://b.example", For: []string{"kind"}}}, got); d != "" {
+		t.Errorf("-want +got\n%s", d)
+	}
+	if json.Unmarshal([]byte(`[7]`), &got) == nil {
+		t.Error("a number was taken for a source")
 	}
 }

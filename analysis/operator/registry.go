@@ -1,10 +1,10 @@
 package operator
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -20,7 +20,7 @@ type Entry struct {
 	P2PCore bool     `yaml:"p2p_core" json:"p2p_core"` // peer-to-peer is the core of what it does
 	Runs    string   `yaml:"runs" json:"runs,omitempty"`
 	Signals Signals  `yaml:"signals" json:"signals"`
-	Sources []string `yaml:"sources" json:"sources"`
+	Sources []Source `yaml:"sources" json:"sources"` // every fact and signal has one
 
 	operator Operator
 }
@@ -37,7 +37,11 @@ type Signals struct {
 	PeerIDs   []string       `yaml:"peer_ids" json:"peer_ids,omitempty"`   // whole IDs
 	Hosts     []string       `yaml:"hosts" json:"hosts,omitempty"`         // bootstrap and gateway hosts, for entry points
 	Protocols []string       `yaml:"protocols" json:"protocols,omitempty"` // patterns
+	Versions  []string       `yaml:"versions" json:"versions,omitempty"`   // how the v of Mainline begins, in hexadecimal
 }
+
+// common are the agents, and beginnings of v, of programs that anyone may run.
+type common struct{ agents, versions []string }
 
 // kinds says which operator each kind of entry is.
 var kinds = map[string]Operator{
@@ -58,7 +62,7 @@ var kinds = map[string]Operator{
 var fundings = []string{"", "venture", "revenue", "grant", "members", "donations", "public", "token"}
 
 // signalKinds are the keys of registry_signals, strongest first.
-var signalKinds = []string{"peer_id", "prefix", "asn", "agent", "protocol"}
+var signalKinds = []string{"peer_id", "prefix", "asn", "agent", "version", "protocol"}
 
 // Registry lists the entries.
 func (r *Rules) Registry() []Entry { return slices.Clone(r.registry) }
@@ -91,29 +95,55 @@ func (r *Rules) Marks(e Entry) Marks {
 // match returns the strongest signal by which a peer belongs to the entry.
 func (e *Entry) match(t Traits, weights map[string]float64) (Evidence, bool) {
 	s := e.Signals
-	var kind, what string
-	switch {
-	case t.PeerID != "" && slices.Contains(s.PeerIDs, t.PeerID):
-		kind, what = "peer_id", "this peer ID"
-	case slices.ContainsFunc(s.Prefixes, func(p netip.Prefix) bool { return p.Contains(t.Address.Unmap()) }):
-		kind, what = "prefix", "addresses of this block"
-	case t.ASN != 0 && slices.Contains(s.ASN, t.ASN):
-		kind, what = "asn", fmt.Sprintf("AS%d", t.ASN)
-	case matchAny(s.Agents, t.Agent):
-		kind, what = "agent", fmt.Sprintf("agent %q", t.Agent)
-	case slices.ContainsFunc(t.Protocols, func(p string) bool { return matchAny(s.Protocols, p) }):
-		kind, what = "protocol", "a protocol of its own"
-	default:
+	holds := func(prefix netip.Prefix) bool { return prefix.Contains(t.Address.Unmap()) }
+	var kind, what, signal, source string
+	if i := slices.IndexFunc(s.Prefixes, holds); t.PeerID != "" && slices.Contains(s.PeerIDs, t.PeerID) {
+		kind, what, signal, source = "peer_id", "this peer ID", t.PeerID, "peer_ids"
+	} else if i >= 0 {
+		kind, what, signal, source = "prefix", "addresses of this block", s.Prefixes[i].String(), "prefixes"
+	} else if t.ASN != 0 && slices.Contains(s.ASN, t.ASN) {
+		kind, what, signal, source = "asn", fmt.Sprintf("AS%d", t.ASN), fmt.Sprint(t.ASN), "asn"
+	} else if p, ok := firstMatch(s.Agents, t.Agent); ok {
+		kind, what, signal, source = "agent", fmt.Sprintf("agent %q", t.Agent), p, "agents"
+	} else if p, ok := firstMatch(s.versionSigns(), t.Protocols...); ok {
+		version := strings.TrimSuffix(strings.TrimPrefix(p, versionSign), "*")
+		kind, what, signal, source = "version", "a v that begins with "+version, version, "versions"
+	} else if p, ok := firstMatch(s.Protocols, t.Protocols...); ok {
+		kind, what, signal, source = "protocol", "a protocol of its own", p, "protocols"
+	} else {
 		return Evidence{}, false
 	}
 	return Evidence{
 		Name: "registry:" + e.ID + ":" + kind, For: e.operator, LogOdds: weights[kind],
-		Reason: fmt.Sprintf("%s (%s) is known by %s.", e.Name, e.Kind, what), Source: e.Sources[0],
+		Reason: fmt.Sprintf("%s (%s) is known by %s.", e.Name, e.Kind, what), Source: cmp.Or(e.SourceOf(signal, source), fromLabels),
 	}, true
 }
 
+// firstMatch returns the first pattern that fits any of the strings.
+func firstMatch(patterns []string, any ...string) (string, bool) {
+	i := slices.IndexFunc(patterns, func(p string) bool {
+		return slices.ContainsFunc(any, func(s string) bool { return match(p, s) })
+	})
+	if i < 0 {
+		return "", false
+	}
+	return patterns[i], true
+}
+
+// versionSign is how the record begins the sign of a Mainline node's v, which
+// it keeps in hexadecimal beside other signs where IPFS has protocols.
+const versionSign = "v="
+
+// versionSigns are the patterns that fit the signs of the versions.
+func (s Signals) versionSigns() (out []string) {
+	for _, v := range s.Versions {
+		out = append(out, versionSign+v+"*")
+	}
+	return out
+}
+
 // takeRegistry checks and keeps the entries of a file.
-func (r *Rules) takeRegistry(raw []byte, common []string) error {
+func (r *Rules) takeRegistry(raw []byte, c common) error {
 	var f struct {
 		Entries []Entry `yaml:"entries"`
 	}
@@ -122,12 +152,12 @@ func (r *Rules) takeRegistry(raw []byte, common []string) error {
 	}
 	seen := map[string]bool{}
 	for i, e := range f.Entries {
-		err := e.check(common)
+		where, err := e.check(c)
 		if err == nil && seen[e.ID] {
 			err = errors.New("the id is used twice")
 		}
 		if err != nil {
-			return fmt.Errorf("%sentry %d %q: %w", at(raw, fmt.Sprintf("$.entries[%d]", i)), i+1, e.ID, err)
+			return fmt.Errorf("%sentry %d %q: %w", at(raw, fmt.Sprintf("$.entries[%d]%s", i, where)), i+1, e.ID, err)
 		}
 		seen[e.ID] = true
 		e.operator = kinds[e.Kind]
@@ -136,37 +166,33 @@ func (r *Rules) takeRegistry(raw []byte, common []string) error {
 	return nil
 }
 
-// check refuses an entry that cannot be believed.
-func (e Entry) check(common []string) error {
+// check refuses an entry that cannot be believed, and says where in it: a YAML
+// path that begins with a dot, or nothing for the whole entry.
+func (e Entry) check(c common) (where string, err error) {
 	if e.ID == "" || e.Name == "" {
-		return errors.New("id or name is missing")
+		return "", errors.New("id or name is missing")
 	}
 	if _, ok := kinds[e.Kind]; !ok {
-		return fmt.Errorf("kind %q is not known", e.Kind)
+		return "", fmt.Errorf("kind %q is not known", e.Kind)
 	}
 	if !slices.Contains(fundings, e.Funding) {
-		return fmt.Errorf("funding %q is not known; known are %v", e.Funding, fundings[1:])
+		return ".funding", fmt.Errorf("funding %q is not known; known are %v", e.Funding, fundings[1:])
 	}
-	if len(e.Sources) == 0 {
-		return errors.New("it gives no source")
+	if err := e.Signals.check(c); err != nil {
+		return ".signals", err
 	}
-	for _, s := range e.Sources {
-		if u, err := url.Parse(s); err != nil || u.Scheme != "https" || u.Host == "" {
-			return fmt.Errorf("source %q is no https address", s)
-		}
-	}
-	return e.Signals.check(common)
+	return e.checkSources()
 }
 
 // check refuses a signal that would claim everybody.
-func (s Signals) check(common []string) error {
+func (s Signals) check(c common) error {
 	for _, p := range append(slices.Clone(s.Agents), s.Protocols...) {
 		if len(strings.ReplaceAll(p, "*", "")) < 4 {
 			return fmt.Errorf("pattern %q claims everybody: write at least 4 characters besides *", p)
 		}
 	}
 	for _, p := range s.Agents {
-		for _, agent := range common {
+		for _, agent := range c.agents {
 			if match(p, agent) {
 				return fmt.Errorf("agent pattern %q claims everybody: it fits %q, which anyone may run", p, agent)
 			}
@@ -179,6 +205,22 @@ func (s Signals) check(common []string) error {
 	}
 	if slices.Contains(s.ASN, 0) {
 		return errors.New("AS 0 claims everybody that is not routed")
+	}
+	return s.checkVersions(c)
+}
+
+// checkVersions refuses a v that is malformed, or that of a program which
+// anyone may run.
+func (s Signals) checkVersions(c common) error {
+	for _, v := range s.Versions {
+		if len(v) < 4 || strings.Trim(v, "0123456789abcdef") != "" {
+			return fmt.Errorf("version %q: want the first 2 bytes of v or more, in lower-case hexadecimal", v)
+		}
+		for _, usual := range c.versions {
+			if strings.HasPrefix(v, usual) || strings.HasPrefix(usual, v) {
+				return fmt.Errorf("version %q claims everybody: anyone may run what begins with %s", v, usual)
+			}
+		}
 	}
 	return nil
 }

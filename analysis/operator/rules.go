@@ -72,6 +72,7 @@ type rulesFile struct {
 		Reason string `yaml:"reason"`
 	} `yaml:"trust"`
 	Common  []string               `yaml:"common_agents"`
+	CommonV []string               `yaml:"common_versions"`
 	Signals map[string]signalEntry `yaml:"registry_signals"`
 	Rules   []ruleEntry            `yaml:"rules"`
 }
@@ -123,7 +124,7 @@ func Load(rules, registry []byte) (*Rules, error) {
 	if err := r.takeRules(f, rules); err != nil {
 		return nil, fmt.Errorf("read operator rules: %w", err)
 	}
-	if err := r.takeRegistry(registry, f.Common); err != nil {
+	if err := r.takeRegistry(registry, common{f.Common, f.CommonV}); err != nil {
 		return nil, fmt.Errorf("read operator registry: %w", err)
 	}
 	return r, nil

@@ -333,5 +333,8 @@ func describeEntry(out *strings.Builder, entry operator.Entry, marks operator.Ma
 			fmt.Fprintf(out, "; %s", part.text)
 		}
 	}
-	fmt.Fprintf(out, ". %s.\n  sources: %s\n", entry.Runs, strings.Join(entry.Sources, " "))
+	fmt.Fprintf(out, ". %s.\n", entry.Runs)
+	for _, s := range entry.Sources {
+		fmt.Fprintf(out, "  source for %s: %s\n", strings.ReplaceAll(strings.Join(s.For, ", "), "_", " "), s.URL)
+	}
 }

@@ -25,7 +25,7 @@ func TestExplainAddress(t *testing.T) {
 	}{
 		{"192.0.2.7", []string{"AS64500", "Example Hosting", "hosting", "undecided", "rented-land", "The verdict would be another if", "source:"}},
 		{"[::ffff:198.51.100.7]:6881", []string{"residential", "community", "household-line", "probability 0."}},
-		{"203.0.113.9", []string{"namely Internet Archive", "registry:internet-archive:asn", "library", "https://archive.org/about/", "INTERNET-ARCHIVE"}},
+		{"203.0.113.9", []string{"namely Internet Archive", "registry:internet-archive:asn", "library", "source for asn: https://bgp.tools/as/7941", "INTERNET-ARCHIVE"}},
 		{"8.8.8.8", []string{"No data set covers this address", "there is no evidence"}},
 	} {
 		r := canopy(t, "explain", c.address, "--data", dir)
