@@ -270,3 +270,27 @@ FROM numbers(%d)`, id, part.number, start.Unix(), part.number, part.address, par
 		t.Errorf("%d IDs are left, want %d", len(left), honest)
 	}
 }
+
+// More suspects than a query can name one by one are found all the same.
+func TestManySuspects(t *testing.T) {
+	s := openStore(t)
+	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	id := observation.NewCrawlID(start)
+	const honest, endpoints, shared = 100, 5000, 4 // IDs at one endpoint: one more than is ordinary
+	_, err := s.DB().ExecContext(t.Context(), fmt.Sprintf(`
+INSERT INTO visits_log (network, crawl_id, number, visited_at, peer_id, address, port, outcome)
+WITH if(number < %[3]d, number, %[3]d + intDiv(number - %[3]d, %[4]d)) AS endpoint
+SELECT 'mainline', toUUID('%[1]s'), number, toDateTime64(%[2]d, 3), lower(hex(SHA1(toString(number)))),
+       toIPv6(IPv4NumToString(toUInt32(750000000 + 256 * endpoint))), 6881, 'answered'
+FROM numbers(%[5]d)`, id, start.Unix(), honest, shared, honest+shared*endpoints))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := setAside(t, s, id.String())
+	if r.Peers != shared*endpoints || r.SetAside[0] != shared*endpoints || r.Findings[1].Peers != r.Peers {
+		t.Fatalf("%d IDs set aside, %v of %v answers", r.Peers, r.SetAside, r.Answered)
+	}
+	if left := answered(t, r.Without(s.DB()), id.String()); len(left) != honest {
+		t.Errorf("%d IDs are left, want %d", len(left), honest)
+	}
+}
