@@ -163,8 +163,8 @@ func (d *Distances) estimate() Answer {
 		return absent("no lookup found as many nodes as it should")
 	case !(d.Sum > 0) || d.Sum > float64(d.Lookups) || hit > x || hit < 0:
 		return absent("the distances of the lookups contradict each other")
-	case x > 0 && hit == 0:
-		return absent("lookups found none of %d nodes known to be alive", x)
+	case 2*hit < x: // then they miss together what is near a target, and no share of misses corrects that
+		return absent("lookups found %d of %d nodes known to be alive: most end beside their targets, and their distances tell nothing", hit, x)
 	}
 	f := factor{n / d.Sum, quantile(n, (1-level)/2) / d.Sum, quantile(n, (1+level)/2) / d.Sum}
 	value := (n - 1) / d.Sum

@@ -82,7 +82,8 @@ func TestBadEvidenceGivesReasons(t *testing.T) {
 	}{
 		"nothing":       {Evidence{Bits: 8}, "no node in the zone was known", "no lookups", "once only"},
 		"zero planted":  {Evidence{Bits: 8, Found: 100, Distances: &Distances{K: 8, Lookups: 10, Sum: 0.1}, Pair: &Pair{100, 100, 90}}, "no node in the zone was known", "", ""},
-		"p is zero":     {Evidence{Bits: 8, Found: 100, Marks: Marks{Planted: 20}, Distances: &Distances{K: 8, Lookups: 10, Sum: 0.1, Marks: Marks{Planted: 20}}}, "none of 20", "none of 20", "once only"},
+		"p is zero":     {Evidence{Bits: 8, Found: 100, Marks: Marks{Planted: 20}, Distances: &Distances{K: 8, Lookups: 10, Sum: 0.1, Marks: Marks{Planted: 20}}}, "none of 20", "0 of 20", "once only"},
+		"lost lookups":  {Evidence{Bits: 8, Found: 100, Marks: Marks{Planted: 20, PlantedFound: 20}, Distances: &Distances{K: 8, Lookups: 10, Sum: 0.1, Marks: Marks{Planted: 20, PlantedFound: 9}}}, "", "9 of 20", "once only"},
 		"zero found":    {Evidence{Bits: 8, Marks: Marks{Planted: 20, PlantedFound: 20}, Pair: &Pair{}}, "too small", "no lookups", "nobody in the zone"},
 		"none shared":   {Evidence{Bits: 8, Found: 5, Marks: Marks{Planted: 20, PlantedFound: 20}, Pair: &Pair{5, 5, 0}}, "", "no lookups", "no node in common"},
 		"no lookup":     {Evidence{Bits: 8, Found: 5, Distances: &Distances{K: 8, Short: 10}}, "no node in the zone was known", "no lookup found", "once only"},

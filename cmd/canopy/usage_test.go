@@ -107,7 +107,7 @@ func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 }
 
 func TestMissingEngineSaysWhatToRun(t *testing.T) {
-	r := canopy(t, "CANOPY_CHDB_LIB="+filepath.Join(t.TempDir(), "absent.so"), "store", "status", "--store", "chdb:"+t.TempDir())
+	r := canopy(t, "CANOPY_CHDB_LIB="+filepath.Join(t.TempDir(), "absent.so"), "store", "migrate", "--store", "chdb:"+t.TempDir())
 	oneClearLine(t, r, exitFailed, "make engine", "CANOPY_CHDB_LIB")
 	for _, args := range [][]string{{"version"}, {"--help"}, {"crawl", "mainline", "--help"}} {
 		if r := canopy(t, append([]string{"CANOPY_CHDB_LIB=/absent.so"}, args...)...); r.code != exitDone {
