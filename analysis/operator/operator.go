@@ -47,6 +47,7 @@ type Traits struct {
 	Siblings      int // peers of the same agent in the same /24 or /56, itself included; 0 when not known
 	Neighbourhood int // peers in the same /24 or /56, itself included; 0 when not known
 	Together      int // siblings that answered in exactly the same of 3 crawls or more, itself included; 0 when it was in all of them, or not known
+	Ports         int // siblings, at most 256, on one port that is not usual in the network, or on ports in a row of which none is
 	AgentHere     int // peers of the same agent in the same AS, itself included; 0 when not known
 	AgentAnywhere int // peers of the same agent in the network, itself included; 0 when not known
 }

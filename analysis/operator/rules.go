@@ -49,6 +49,7 @@ type condition struct {
 	MaxSiblings   int      `yaml:"max_siblings"`
 	SiblingsShare float64  `yaml:"min_siblings_share"` // of the neighbourhood
 	MinTogether   int      `yaml:"min_together"`
+	MinPorts      int      `yaml:"min_ports"`
 	MinAgentHere  int      `yaml:"min_agent_here"`
 	AgentShare    float64  `yaml:"min_agent_share"` // of the agent's peers anywhere
 }
@@ -202,13 +203,13 @@ func sound(w float64) bool { return !math.IsNaN(w) && math.Abs(w) <= 10 }
 
 func (c condition) empty() bool {
 	return len(c.Hosting) == 0 && len(c.Agents) == 0 && c.MinSiblings == 0 && c.MaxSiblings == 0 && c.SiblingsShare == 0 &&
-		c.MinTogether == 0 && c.MinAgentHere == 0 && c.AgentShare == 0
+		c.MinTogether == 0 && c.MinPorts == 0 && c.MinAgentHere == 0 && c.AgentShare == 0
 }
 
 // sound says whether every number of the condition can be met.
 func (c condition) sound() bool {
 	share := func(s float64) bool { return s >= 0 && s <= 1 } // false for NaN
-	return c.MinSiblings >= 0 && c.MaxSiblings >= 0 && c.MinTogether >= 0 && c.MinAgentHere >= 0 && share(c.SiblingsShare) && share(c.AgentShare)
+	return c.MinSiblings >= 0 && c.MaxSiblings >= 0 && c.MinTogether >= 0 && c.MinPorts >= 0 && c.MinAgentHere >= 0 && share(c.SiblingsShare) && share(c.AgentShare)
 }
 
 // holds says whether a peer meets the condition. What is not known of the peer
@@ -224,7 +225,7 @@ func (c condition) holds(t Traits) bool {
 		return false
 	case c.MaxSiblings > 0 && (t.Siblings == 0 || t.Siblings > c.MaxSiblings):
 		return false
-	case t.Together < c.MinTogether:
+	case t.Together < c.MinTogether || t.Ports < c.MinPorts:
 		return false
 	case c.SiblingsShare > 0 && float64(t.Siblings) < c.SiblingsShare*float64(max(1, t.Neighbourhood)):
 		return false

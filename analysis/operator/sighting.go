@@ -57,6 +57,19 @@ FROM (
           AND agent = @agent AND IPv6CIDRToRange(address, @bits).1 = IPv6CIDRToRange(toIPv6(@address), @bits).1
         GROUP BY peer_id))`
 
+// portsSQL counts the siblings of a peer whose ports make a pattern, as [Record]
+// does.
+const portsSQL = `
+WITH (` + usualPortsSQL + `) AS usual
+SELECT ` + patternSQL + ` FROM (
+SELECT arraySort(groupArrayIf(256)(last, NOT has(usual, last))) AS s, arrayDistinct(s) AS u
+FROM (
+    SELECT argMax(port, visited_at) AS last
+    FROM visits
+    WHERE network = @network AND outcome = 'answered' AND visited_at >= toDateTime64(@since, 3, 'UTC')
+      AND agent = @agent AND IPv6CIDRToRange(address, @bits).1 = IPv6CIDRToRange(toIPv6(@address), @bits).1
+    GROUP BY peer_id))`
+
 // Sightings reads a peer from the record, once for each network that knows its
 // ID; none is no error. The crowd around it is counted over 31 days up to its
 // last answer.
@@ -130,7 +143,10 @@ func (s *Sighting) countCrowd(ctx context.Context, q analysis.Querier) error {
 	if err := readCounts(ctx, q, crowdSQL, args, &t.Siblings, &t.Neighbourhood, &t.AgentHere, &t.AgentAnywhere); err != nil {
 		return err
 	}
-	return readCounts(ctx, q, togetherSQL, args, &t.Together)
+	if err := readCounts(ctx, q, togetherSQL, args, &t.Together); err != nil {
+		return err
+	}
+	return readCounts(ctx, q, fmt.Sprintf(portsSQL, "visited_at >= toDateTime64(@since, 3, 'UTC')"), args, &t.Ports)
 }
 
 // readCounts reads the only row of a query that counts.
