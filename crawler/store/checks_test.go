@@ -12,7 +12,7 @@ import (
 func TestChecks(t *testing.T) {
 	for _, b := range backends() {
 		t.Run(b.name, func(t *testing.T) {
-			s := migrated(t, b.url(t, newDatabase()), Options{})
+			s := migrated(t, b.url(t, emptyDatabase()), Options{})
 			run := observation.NewCrawlID(time.Now())
 			land := observation.Facts{ASN: 64500, Organisation: "Example\tHosting", Country: "DE", Hosting: observation.HostingHosting, Source: "test", Date: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)}
 			checks := []observation.Check{

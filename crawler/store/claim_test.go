@@ -13,7 +13,7 @@ import (
 
 func TestClaim(t *testing.T) {
 	for _, b := range backends()[1:] { // an embedded store has a lock of its own
-		t.Run(b.name, func(t *testing.T) { testClaim(t, b.url(t, newDatabase())) })
+		t.Run(b.name, func(t *testing.T) { testClaim(t, b.url(t, emptyDatabase())) })
 	}
 }
 
@@ -70,7 +70,7 @@ func testClaim(t *testing.T, url string) {
 
 func TestOnlyOneOfManyClaims(t *testing.T) {
 	ctx := context.Background()
-	s := migrated(t, servedURL(t, newDatabase()), Options{})
+	s := migrated(t, servedURL(t, emptyDatabase()), Options{})
 	var won sync.Map
 	var tries sync.WaitGroup
 	for i := range 4 {

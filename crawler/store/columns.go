@@ -32,7 +32,7 @@ var visitColumns = []column[observation.Visit]{
 	symbol("network", func(v *observation.Visit) string { return v.Network }),
 	field("crawl_id", func(v *observation.Visit) uuid.UUID { return uuid.UUID(v.CrawlID) }),
 	field("number", func(v *observation.Visit) uint32 { return v.Number }),
-	field("visited_at", func(v *observation.Visit) time.Time { return coarse(v.VisitedAt) }),
+	field("visited_at", func(v *observation.Visit) time.Time { return visitTime(v) }),
 	field("peer_id", longID),
 	field("id", shortID),
 	field("address", func(v *observation.Visit) netip.Addr { return wholeAddress(v) }),

@@ -2,12 +2,14 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -106,7 +108,55 @@ func newDatabase() string {
 	return fmt.Sprintf("test_%d_%d", os.Getpid(), databases.Add(1))
 }
 
-// openAt opens a store and drops its database when the test ends.
+// spare are databases that tests leave behind for the next, with tables and
+// without rows: to make the tables is most of what a small test takes.
+var spare = struct {
+	sync.Mutex
+	lent, free map[string]bool
+}{lent: map[string]bool{}, free: map[string]bool{}}
+
+// emptyDatabase returns the name of a database without rows, for a test that
+// leaves the tables as they are.
+func emptyDatabase() string {
+	spare.Lock()
+	defer spare.Unlock()
+	name := newDatabase()
+	for name = range spare.free {
+		delete(spare.free, name)
+		break
+	}
+	spare.lent[name] = true
+	return name
+}
+
+// leave empties a store's database for the next test, or drops it.
+func leave(ctx context.Context, s *Store) error {
+	name := s.target.database
+	spare.Lock()
+	defer spare.Unlock()
+	if !s.target.speaksHTTP() || !spare.lent[name] && !spare.free[name] {
+		return s.admin.Exec(ctx, "DROP DATABASE IF EXISTS "+name)
+	}
+	rows, err := s.conn.Query(ctx, "SELECT name FROM system.tables WHERE database = ? AND endsWith(engine, 'MergeTree') AND name != 'schema_migrations'", name)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var table string
+		if err := errors.Join(rows.Scan(&table), s.conn.Exec(ctx, "TRUNCATE TABLE "+table)); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	delete(spare.lent, name)
+	spare.free[name] = true
+	return nil
+}
+
+// openAt opens a store and leaves its database when the test ends.
 func openAt(tb testing.TB, url string, o Options) *Store {
 	tb.Helper()
 	if o.Spool == "" {
@@ -118,7 +168,7 @@ func openAt(tb testing.TB, url string, o Options) *Store {
 	}
 	tb.Cleanup(func() {
 		if !o.ReadOnly {
-			if err := s.admin.Exec(context.Background(), "DROP DATABASE IF EXISTS "+s.target.database); err != nil {
+			if err := leave(context.Background(), s); err != nil {
 				tb.Error(err)
 			}
 		}

@@ -13,7 +13,7 @@ import (
 func TestPrune(t *testing.T) {
 	needEngine(t)
 	ctx := context.Background()
-	s := migrated(t, "chdb:"+dataDir+"?database="+newDatabase(), Options{})
+	s := migrated(t, "chdb:"+dataDir+"?database="+emptyDatabase(), Options{})
 	var probes []observation.Probe
 	for _, at := range []string{"2026-01-31T23:59:59Z", "2026-02-01T00:00:00Z", "2026-03-15T12:00:00Z"} {
 		when, err := time.Parse(time.RFC3339, at)

@@ -12,7 +12,7 @@ import (
 
 func TestSessions(t *testing.T) {
 	for _, b := range backends() {
-		t.Run(b.name, func(t *testing.T) { testSessions(t, b.url(t, newDatabase())) })
+		t.Run(b.name, func(t *testing.T) { testSessions(t, b.url(t, emptyDatabase())) })
 	}
 }
 
@@ -108,7 +108,7 @@ func testSessions(t *testing.T, url string) {
 // tells what can be known from what was recorded in it.
 func TestSessionsOfVantagesAndSpans(t *testing.T) {
 	ctx := context.Background()
-	s := migrated(t, embeddedURL(t, newDatabase()), Options{})
+	s := migrated(t, embeddedURL(t, emptyDatabase()), Options{})
 	for vantage, letters := range map[string]string{"here": "DDUUUUDD", "there": "UUUUUUUU"} {
 		probes := story{"peer", letters}.probes("mainline")
 		for i := range probes {
@@ -134,7 +134,7 @@ func TestSessionsOfVantagesAndSpans(t *testing.T) {
 // part of a peer's identity is told by the network's description.
 func TestSessionsFromCrawls(t *testing.T) {
 	ctx := context.Background()
-	s := migrated(t, embeddedURL(t, newDatabase()), Options{})
+	s := migrated(t, embeddedURL(t, emptyDatabase()), Options{})
 	visit := func(network, identity, peer, addr string, minute int, outcome observation.Outcome, state observation.State) {
 		t.Helper()
 		c := newCrawl(network)
@@ -181,7 +181,7 @@ func TestSessionsFromCrawls(t *testing.T) {
 // The view and observation.Presence must read outcomes alike.
 func TestSessionsKnowEveryOutcome(t *testing.T) {
 	ctx := context.Background()
-	s := migrated(t, embeddedURL(t, newDatabase()), Options{})
+	s := migrated(t, embeddedURL(t, emptyDatabase()), Options{})
 	var probes []observation.Probe
 	for _, o := range observation.Outcomes() {
 		for minute, outcome := range []observation.Outcome{observation.Answered, o, o} {

@@ -85,8 +85,13 @@ func shortTime(d time.Duration) uint16 {
 // visitTick is how exactly the time of a visit is kept.
 const visitTick = 128 * time.Millisecond
 
-// coarse is an instant of whole ticks since 1970, none later than t.
-func coarse(t time.Time) time.Time {
-	t = instant(t)
-	return time.UnixMilli(t.UnixMilli() &^ (visitTick.Milliseconds() - 1)).UTC()
+// visitTime is when a visit was made, as it is kept: rounded down to a tick
+// since 1970, but not to before its crawl began.
+func visitTime(v *observation.Visit) time.Time {
+	exact := instant(v.VisitedAt).Truncate(time.Millisecond)
+	tick := time.UnixMilli(exact.UnixMilli() &^ (visitTick.Milliseconds() - 1)).UTC()
+	if start := startOf(v.CrawlID); tick.Before(start) && !exact.Before(start) {
+		return start
+	}
+	return tick
 }

@@ -13,7 +13,7 @@ import (
 func TestMarksLookupsAndZones(t *testing.T) {
 	for _, b := range backends() {
 		t.Run(b.name, func(t *testing.T) {
-			s := migrated(t, b.url(t, newDatabase()), Options{})
+			s := migrated(t, b.url(t, emptyDatabase()), Options{})
 			c := observation.Crawl{ID: observation.NewCrawlID(time.Now()), Network: "mainline", Zone: "12/a3f", StartedAt: time.Now(), Settings: "{}"}
 			if err := s.BeginCrawl(t.Context(), c); err != nil {
 				t.Fatal(err)
