@@ -19,6 +19,8 @@ import (
 // Survival is how long sessions last, from probes between crawls.
 type Survival struct {
 	survival.Result
+	Vantage      string            `json:"vantage"`          // that made the probes
+	Elsewhere    int               `json:"probes_elsewhere"` // from other vantages, left out
 	From         time.Time         `json:"first_probe"`
 	To           time.Time         `json:"last_probe"`
 	Probes       int               `json:"probes"`
@@ -45,7 +47,7 @@ func (n *Network) readSurvival(ctx context.Context, q analysis.Querier, rules *o
 	if err != nil || w == nil {
 		return err
 	}
-	s := &Survival{From: w.From, To: w.To, Probes: w.Probes, Watched: w.Peers, Availability: availability(w)}
+	s := &Survival{Vantage: w.Vantage, Elsewhere: w.Elsewhere, From: w.From, To: w.To, Probes: w.Probes, Watched: w.Peers, Availability: availability(w)}
 	opt := survival.Options{Watch: w.To.Sub(w.From), Seed: 1}
 	if opt.Watch > 0 {
 		if s.Result, err = survival.Compute(spells(w.Sessions), opt); err != nil {
@@ -131,6 +133,15 @@ func availability(w *survival.Watch) analysis.Estimate {
 	return e
 }
 
+// place is from where the peers were watched.
+func (s *Survival) place() string {
+	place := named(s.Vantage, "a vantage without a name")
+	if s.Elsewhere > 0 {
+		place += fmt.Sprintf(" (what other vantages saw, in %s, is left out: the two don't mix)", plural(s.Elsewhere, "probe"))
+	}
+	return place
+}
+
 // main is the curve that the report speaks of.
 func (s *Survival) main() *survival.Curve {
 	if s.Turnbull != nil {
@@ -163,8 +174,8 @@ func (s *Survival) finding() string {
 
 func (n *Network) survivalCaption(more string) string {
 	s := n.Survival
-	return fmt.Sprintf("Unit: share of sessions that last longer, of those of at least %s whose beginning was seen. n\u00a0=\u00a0%s of %s, %s. %s Interval: 95\u00a0%%, resamples of peers in groups.",
-		lasting(s.Result.From), plural(s.Used, "session"), plural(s.Peers, "peer"), dates(s.From, s.To), more)
+	return fmt.Sprintf("Unit: share of sessions that last longer, of those of at least %s whose beginning was seen. n\u00a0=\u00a0%s of %s, %s, watched from %s. %s Interval: 95\u00a0%%, resamples of peers in groups.",
+		lasting(s.Result.From), plural(s.Used, "session"), plural(s.Peers, "peer"), dates(s.From, s.To), named(s.Vantage, "a vantage without a name"), more)
 }
 
 // survivalChart is the curves of all methods.
@@ -231,7 +242,7 @@ func (v view) survival() page.Section {
 			plural(s.Arrivals, "session"), count(s.Departures), plural(s.Changes, "change")+" of identity")},
 		{Name: "Not in the curves", Meaning: plural(s.AlreadyUp, "session") + " under way when the watch began: their age is not known."},
 	}
-	about := text("%s of %s between %s and %s, UTC. Two missed probes in a row close a session.", plural(s.Probes, "probe"), plural(s.Watched, "peer"), s.From.Format("2 Jan 2006 15:04"), s.To.Format("2 Jan 2006 15:04"))
+	about := text("%s of %s from %s, between %s and %s, UTC. Two missed probes in a row close a session.", plural(s.Probes, "probe"), plural(s.Watched, "peer"), s.place(), s.From.Format("2 Jan 2006 15:04"), s.To.Format("2 Jan 2006 15:04"))
 	if s.Absent != "" {
 		if s.Shortest == 0 {
 			terms = terms[1:3]

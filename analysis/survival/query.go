@@ -21,8 +21,12 @@ type Watched struct {
 	Reason       string // departed, changed_identity, gap or open
 }
 
-// Watch is what the probes of a period show of the peers of one network.
+// Watch is what the probes of a period show of the peers of one network, seen
+// from one vantage: what two see of a peer doesn't mix, as one may reach it and
+// the other not.
 type Watch struct {
+	Vantage      string    // with the most probes in the period
+	Elsewhere    int       // probes from other vantages, left out
 	From, To     time.Time // first and last probe
 	Probes       int       // that count: not those of void rounds, unless answered
 	Peers        int       // that were probed
@@ -31,13 +35,24 @@ type Watch struct {
 	Sessions     []Watched
 }
 
+// placeSQL is the vantage of a probe or session. Rows from before they had one
+// belong to the only vantage there is, if there is one, as in the view sessions.
+const placeSQL = `if(toString(vantage) = '', ifNull((SELECT if(uniqExact(toString(vantage)) = 1, any(toString(vantage)), '') FROM crawls), ''), toString(vantage))`
+
+// vantagesSQL counts the probes of a window by vantage.
+const vantagesSQL = `
+SELECT ` + placeSQL + ` AS place, count() AS n
+FROM probes
+WHERE network = @network AND toUnixTimestamp64Milli(probed_at) >= @from AND toUnixTimestamp64Milli(probed_at) < @to
+GROUP BY place ORDER BY n DESC, place`
+
 // watchSQL sums up the probes of a window.
 const watchSQL = `
 SELECT min(first), max(last), sum(n), count(), if(isFinite(avg(up / n) AS mean), mean, 0), if(isFinite(stddevSamp(up / n) AS spread), spread, 0)
 FROM (
     SELECT toUnixTimestamp64Milli(min(probed_at)) AS first, toUnixTimestamp64Milli(max(probed_at)) AS last, count() AS n, countIf(outcome = 'answered') AS up
     FROM probes
-    WHERE network = @network AND (control_ok = 1 OR outcome = 'answered')
+    WHERE network = @network AND ` + placeSQL + ` = @vantage AND (control_ok = 1 OR outcome = 'answered')
       AND toUnixTimestamp64Milli(probed_at) >= @from AND toUnixTimestamp64Milli(probed_at) < @to
       AND peer_id IN (SELECT peer_id FROM visits WHERE network = @network AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls))))
     GROUP BY sipHash128(peer_id, address, port)
@@ -52,7 +67,7 @@ SELECT sipHash64(s.peer_id), toUnixTimestamp64Milli(s.first_up),
        dateDiff('millisecond', s.first_up, s.last_up),
        if(isNull(s.first_down_after), -1, dateDiff('millisecond', s.last_up, assumeNotNull(s.first_down_after))),
        s.reason, v.last.1, v.last.2, v.last.3, v.last.4, v.last.5
-FROM (SELECT * FROM sessions WHERE network = @network AND toUnixTimestamp64Milli(first_up) >= @from AND toUnixTimestamp64Milli(first_up) < @to) AS s
+FROM (SELECT * FROM sessions WHERE network = @network AND ` + placeSQL + ` = @vantage AND toUnixTimestamp64Milli(first_up) >= @from AND toUnixTimestamp64Milli(first_up) < @to) AS s
 INNER JOIN (
     SELECT peer_id, argMax((toString(hosting), toString(agent), asn, toString(organisation), toString(country)), (outcome = 'answered', visited_at)) AS last
     FROM visits
@@ -72,10 +87,16 @@ func Read(ctx context.Context, q analysis.Querier, network string, crawls []stri
 		to = in.To.UnixMilli()
 	}
 	args := []any{sql.Named("network", network), sql.Named("crawls", crawls), sql.Named("from", from), sql.Named("to", to)}
+	vantage, elsewhere, err := mainVantage(ctx, q, args)
+	if err != nil {
+		return nil, err
+	}
+	args = append(args, sql.Named("vantage", vantage))
 	w, err := readWatch(ctx, q, args)
 	if err != nil || w == nil {
 		return nil, err
 	}
+	w.Vantage, w.Elsewhere = vantage, elsewhere
 	rows, err := q.QueryContext(ctx, sessionsSQL, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read sessions: %w", err)
@@ -103,6 +124,31 @@ func span(ms int64) time.Duration {
 		return Open
 	}
 	return time.Duration(ms) * time.Millisecond
+}
+
+// mainVantage is the vantage with the most probes, and how many others made.
+func mainVantage(ctx context.Context, q analysis.Querier, args []any) (vantage string, elsewhere int, err error) {
+	rows, err := q.QueryContext(ctx, vantagesSQL, args...)
+	if err != nil {
+		return "", 0, fmt.Errorf("read vantages of probes: %w", err)
+	}
+	defer func() { _ = rows.Close() }()
+	for first := true; rows.Next(); first = false {
+		var name string
+		var n uint64
+		if err := rows.Scan(&name, &n); err != nil {
+			return "", 0, fmt.Errorf("read vantages of probes: %w", err)
+		}
+		if first {
+			vantage = name
+		} else {
+			elsewhere += int(n)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return "", 0, fmt.Errorf("read vantages of probes: %w", err)
+	}
+	return vantage, elsewhere, nil
 }
 
 func readWatch(ctx context.Context, q analysis.Querier, args []any) (*Watch, error) {

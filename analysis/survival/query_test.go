@@ -37,12 +37,16 @@ func TestSessionsFromTheRecord(t *testing.T) {
 			p.Outcome = observation.Answered
 		}
 		probes = append(probes, p)
+		if i < 5 { // somebody elsewhere reaches it all the time, but asks less often
+			p.Vantage, p.Outcome = "elsewhere", observation.Answered
+			probes = append(probes, p)
+		}
 	}
 	must(t, s.Probes(t.Context(), probes))
 	must(t, s.Flush(t.Context()))
 	w, err := Read(t.Context(), s.DB(), "alpha", []string{crawl.String()}, in)
 	must(t, err)
-	if w == nil || w.Peers != 1 || w.Probes != 7 || w.Availability != 3.0/7 || len(w.Sessions) != 1 {
+	if w == nil || w.Peers != 1 || w.Probes != 7 || w.Availability != 3.0/7 || len(w.Sessions) != 1 || w.Vantage != "" || w.Elsewhere != 5 {
 		t.Fatalf("%+v", w)
 	}
 	got := w.Sessions[0]
