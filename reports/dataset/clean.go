@@ -14,7 +14,7 @@ const longest = 256
 // clean makes a string harmless in files and terminals: what is invalid UTF-8,
 // steers a terminal or turns a line around becomes its code.
 func clean(s string) string {
-	if len(s) <= longest && strings.IndexFunc(s, func(r rune) bool { return !harmless(r) }) < 0 {
+	if len(s) <= longest && (plain(s) || strings.IndexFunc(s, func(r rune) bool { return !harmless(r) }) < 0) {
 		return s
 	}
 	var b strings.Builder
@@ -33,6 +33,16 @@ func clean(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// plain says whether a string is printable ASCII, as most are.
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 func harmless(r rune) bool {

@@ -147,8 +147,8 @@ func loads(raw bool) []load {
 			toLowCardinality(operator_name) AS operator_name, probability, toLowCardinality(set_aside) AS set_aside
 			FROM %s AS v INNER JOIN (SELECT toString(crawl_id) AS crawl_id, started_at FROM crawls) AS c ON c.crawl_id = v.crawl_id`},
 		{edgesForm.table, `SELECT network, toUUID(crawl_id) AS crawl_id, toUInt32(peer) AS peer, CAST(neighbours, 'Array(UInt32)') AS neighbours, toUInt8(partial) AS partial FROM %s`},
-		{probesForm.table, `SELECT network, peer_id, ` + endpoint + ` AS address, toUInt16(0) AS port, assumeNotNull(probed_at) AS probed_at, outcome, rtt_ms, toUInt8(control_ok) AS control_ok FROM %s`},
-		{sessionsForm.table, `SELECT network, peer_id, last_down_before, assumeNotNull(first_up) AS first_up, assumeNotNull(last_up) AS last_up, first_down_after, toUInt32(probes) AS probes, reason FROM %s`},
+		{probesForm.table, `SELECT network, vantage, peer_id, ` + endpoint + ` AS address, toUInt16(0) AS port, assumeNotNull(probed_at) AS probed_at, outcome, rtt_ms, toUInt8(control_ok) AS control_ok FROM %s`},
+		{sessionsForm.table, `SELECT network, vantage, peer_id, last_down_before, assumeNotNull(first_up) AS first_up, assumeNotNull(last_up) AS last_up, first_down_after, toUInt32(probes) AS probes, reason FROM %s`},
 		{agentsForm.table, `SELECT network, scope, agent, peers, counts, weight, squares FROM %s`},
 		{protocolsForm.table, `SELECT network, toUUID(crawl_id) AS crawl_id, protocol, peers FROM %s`},
 		{sizesForm.table, `SELECT network, scope, result FROM %s`},

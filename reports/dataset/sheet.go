@@ -55,27 +55,19 @@ type parquetSheet struct {
 	file   io.Closer
 }
 
-// valuesAtOnce is how many values go into a column at a time.
-const valuesAtOnce = 4096
+// rowsAtOnce is how many rows go into a column at a time.
+const rowsAtOnce = 2048
 
 // encode makes a row group.
 func (s *parquetSheet) encode(r rows) (any, error) {
 	group := s.writer.BeginRowGroup()
-	buffer := make([]parquet.Value, 0, valuesAtOnce)
+	buffer := make([]parquet.Value, 0, rowsAtOnce)
 	for i, c := range s.table.columns {
 		to := group.ColumnWriters()[i]
-		flush := func() error {
-			_, err := to.WriteRowValues(buffer)
-			buffer = buffer[:0]
-			return err
-		}
-		n := r.len()
-		for row := range n {
-			buffer = appendValues(buffer, c.kind, r[i], row, i)
-			if len(buffer) >= valuesAtOnce-1 || row == n-1 {
-				if err := flush(); err != nil {
-					return nil, fmt.Errorf("encode column %s: %w", c.name, err)
-				}
+		for from, n := 0, r.len(); from < n; from += rowsAtOnce {
+			buffer = appendValues(buffer[:0], c.kind, r[i], from, min(from+rowsAtOnce, n))
+			if _, err := to.WriteRowValues(buffer); err != nil {
+				return nil, fmt.Errorf("encode column %s: %w", c.name, err)
 			}
 		}
 		if err := to.Flush(); err != nil { // here and not when it is committed, which one goroutine does
@@ -85,37 +77,49 @@ func (s *parquetSheet) encode(r rows) (any, error) {
 	return group, nil
 }
 
-// appendValues appends what one row holds in one column.
-func appendValues(to []parquet.Value, k kind, values any, row, column int) []parquet.Value {
+// appendValues appends what some rows of a column hold, with the levels of a
+// column of its own. Strings are not copied: the column does that.
+func appendValues(to []parquet.Value, k kind, values any, from, upTo int) []parquet.Value {
 	switch k {
 	case word, text:
-		s := values.([]string)[row]
-		return append(to, parquet.ByteArrayValue(unsafe.Slice(unsafe.StringData(s), len(s))).Level(0, 0, column)) // the column copies it
+		for _, s := range values.([]string)[from:upTo] {
+			to = append(to, parquet.ByteArrayValue(unsafe.Slice(unsafe.StringData(s), len(s))))
+		}
 	case whole:
-		return append(to, parquet.Int64Value(values.([]int64)[row]).Level(0, 0, column))
+		for _, n := range values.([]int64)[from:upTo] {
+			to = append(to, parquet.Int64Value(n))
+		}
 	case real:
-		return append(to, parquet.DoubleValue(values.([]float64)[row]).Level(0, 0, column))
+		for _, v := range values.([]float64)[from:upTo] {
+			to = append(to, parquet.DoubleValue(v))
+		}
 	case measure:
-		v := values.([]float32)[row]
-		if math.IsNaN(float64(v)) {
-			return append(to, parquet.NullValue().Level(0, 0, column))
+		for _, v := range values.([]float32)[from:upTo] {
+			to = append(to, optional(parquet.FloatValue(v), !math.IsNaN(float64(v))))
 		}
-		return append(to, parquet.FloatValue(v).Level(0, 1, column))
 	case moment:
-		v := values.([]int64)[row]
-		if v == never {
-			return append(to, parquet.NullValue().Level(0, 0, column))
+		for _, v := range values.([]int64)[from:upTo] {
+			to = append(to, optional(parquet.Int64Value(v), v != never))
 		}
-		return append(to, parquet.Int64Value(v).Level(0, 1, column))
-	}
-	members := values.([][]uint32)[row]
-	if len(members) == 0 {
-		return append(to, parquet.NullValue().Level(0, 0, column))
-	}
-	for i, m := range members {
-		to = append(to, parquet.Int64Value(int64(m)).Level(min(i, 1), 1, column))
+	case list:
+		for _, members := range values.([][]uint32)[from:upTo] {
+			if len(members) == 0 {
+				to = append(to, parquet.NullValue())
+			}
+			for i, m := range members {
+				to = append(to, parquet.Int64Value(int64(m)).Level(min(i, 1), 1, 0))
+			}
+		}
 	}
 	return to
+}
+
+// optional is a value of an optional column, or none.
+func optional(v parquet.Value, there bool) parquet.Value {
+	if !there {
+		return parquet.NullValue()
+	}
+	return v.Level(0, 1, 0)
 }
 
 func (s *parquetSheet) commit(part any) error {

@@ -3,6 +3,7 @@ package dataset
 import (
 	"math"
 	"reflect"
+	"slices"
 
 	"github.com/parquet-go/parquet-go"
 )
@@ -48,17 +49,19 @@ func (r rows) len() int {
 	return reflect.ValueOf(r[0]).Len()
 }
 
-// field is a column and how a row of type T fills it.
+// field is a column and how rows of type T are appended to it; nil is the empty
+// one.
 type field[T any] struct {
 	column
-	fill func([]T) any
+	add func(to any, list []T) any
 }
 
 func fieldOf[T, V any](name string, k kind, about string, get func(*T) V) field[T] {
-	return field[T]{column{name, k, about}, func(list []T) any {
-		out := make([]V, len(list))
+	return field[T]{column{name, k, about}, func(to any, list []T) any {
+		out, _ := to.([]V)
+		out = slices.Grow(out, len(list))
 		for i := range list {
-			out[i] = get(&list[i])
+			out = append(out, get(&list[i]))
 		}
 		return out
 	}}
@@ -101,12 +104,17 @@ func newForm[T any](name, about string, fields ...field[T]) *form[T] {
 }
 
 // rows puts a list into columns.
-func (f *form[T]) rows(list []T) rows {
-	out := make(rows, len(f.fields))
-	for i, one := range f.fields {
-		out[i] = one.fill(list)
+func (f *form[T]) rows(list []T) rows { return f.add(nil, list) }
+
+// add appends a list to columns.
+func (f *form[T]) add(to rows, list []T) rows {
+	if to == nil {
+		to = make(rows, len(f.fields))
 	}
-	return out
+	for i, one := range f.fields {
+		to[i] = one.add(to[i], list)
+	}
+	return to
 }
 
 // schema is the Parquet schema, with the columns in their order.

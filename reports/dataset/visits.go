@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"canopy/analysis/reachability"
 )
@@ -92,22 +91,22 @@ func (x *exporter) lastNumber(ctx context.Context, g *group, c reachability.Craw
 
 // visitsSQL reads one part.
 const visitsSQL = `
-SELECT number, sipHash64(peer_id), peer_id, address, toString(prefix), toString(transport), toString(outcome), toString(agent),
+SELECT number, sipHash64(peer_id), peer_id, address, prefix, transport, outcome, agent,
        toFloat32(ifNull(rtt_ms, nan)), toFloat32(ifNull(handshake_ms, nan)), toInt64(neighbours), toInt64(partial), toInt64(queries), toInt64(length(relays)),
-       toInt64(asn), toString(organisation), toString(country), toString(hosting), toString(facts_source), if(facts_source = '', '', toString(facts_date))
+       toInt64(asn), organisation, country, hosting, facts_source, if(facts_source = '', '', toString(facts_date))
 FROM visits
 WHERE network = %s AND crawl_id = toUUID('%s') AND number >= %d AND number < %d
 ORDER BY number`
 
 // visits makes one part.
 func (w *worker) visits(ctx context.Context, g *group, c reachability.Crawl, from int64) (rows, error) {
-	var list []visit
+	var out rows
+	list := make([]visit, 0, rowsAtOnce) // a few at a time, which the processor's cache holds
 	var dropped []uint32
 	var withheld [len(levels) + 1]int64
 	query := fmt.Sprintf(visitsSQL, literal(g.network), c.ID, from, from+visitsAtOnce)
 	err := w.record.Stream(ctx, query, func(columns []any) error {
 		in := readVisits(columns)
-		list = slices.Grow(list, len(in.unit))
 		for i, unit := range in.unit {
 			depth := g.depth(in, i)
 			if depth < 0 || g.planted[unit] || w.own(in.address[i]) {
@@ -115,7 +114,9 @@ func (w *worker) visits(ctx context.Context, g *group, c reachability.Crawl, fro
 				continue
 			}
 			withheld[depth]++
-			list = append(list, w.visit(g, c, in, i, depth))
+			if list = append(list, w.visit(g, c, in, i, depth)); len(list) == cap(list) {
+				out, list = visitsForm.add(out, list), list[:0]
+			}
 		}
 		return nil
 	})
@@ -123,7 +124,7 @@ func (w *worker) visits(ctx context.Context, g *group, c reachability.Crawl, fro
 		return nil, err
 	}
 	w.note(g, c.ID, dropped, withheld)
-	return visitsForm.rows(list), nil
+	return visitsForm.add(out, list), nil
 }
 
 // note keeps what was dropped and withheld.

@@ -9,15 +9,16 @@ import (
 
 // probeRow is one probe.
 type probeRow struct {
-	network, peer, endpoint string
-	at                      int64
-	outcome                 string
-	rtt                     float32
-	control                 uint8
+	network, vantage, peer, endpoint string
+	at                               int64
+	outcome                          string
+	rtt                              float32
+	control                          uint8
 }
 
 var probesForm = newForm("probes", "Questions to known peers between crawls.",
 	words("network", "as in crawls", func(p *probeRow) string { return p.network }),
+	words("vantage", "from where it was asked, as in crawls", func(p *probeRow) string { return p.vantage }),
 	texts("peer_id", "pseudonym of the identity, as in visits", func(p *probeRow) string { return p.peer }),
 	texts("endpoint", "pseudonym of the address and port that was asked", func(p *probeRow) string { return p.endpoint }),
 	moments("probed_at", "", func(p *probeRow) int64 { return p.at }),
@@ -78,11 +79,15 @@ func (x *exporter) spans(ctx context.Context, from, network, condition string) (
 	return list, err
 }
 
+// placeSQL is the vantage of a probe. Those from before they had one belong to
+// the only one there is, if there is one, as in the view sessions.
+const placeSQL = `if(toString(vantage) = '', ifNull((SELECT if(uniqExact(toString(vantage)) = 1, any(toString(vantage)), '') FROM crawls), ''), toString(vantage))`
+
 const probesSQL = `
-SELECT peer_id, address, port, toUnixTimestamp64Milli(probed_at), toString(outcome), toFloat32(ifNull(rtt_ms, nan)), control_ok
+SELECT peer_id, ` + placeSQL + `, address, port, toUnixTimestamp64Milli(probed_at), toString(outcome), toFloat32(ifNull(rtt_ms, nan)), control_ok
 FROM probes
 WHERE network = %s AND peer_id >= %s AND peer_id <= %s AND %s AND %s
-ORDER BY peer_id, probed_at`
+ORDER BY peer_id, probed_at, vantage`
 
 func (x *exporter) writeProbes(ctx context.Context) error {
 	var parts []part
@@ -102,10 +107,10 @@ func (x *exporter) writeProbes(ctx context.Context) error {
 func (w *worker) probes(ctx context.Context, network, query string) (rows, error) {
 	var list []probeRow
 	err := w.record.Stream(ctx, query, func(c []any) error {
-		address, port, at, outcome, rtt, control := c[1].([]netip.Addr), c[2].([]uint16), c[3].([]int64), c[4].([]string), c[5].([]float32), c[6].([]uint8)
+		vantage, address, port, at, outcome, rtt, control := c[1].([]string), c[2].([]netip.Addr), c[3].([]uint16), c[4].([]int64), c[5].([]string), c[6].([]float32), c[7].([]uint8)
 		for i, peer := range c[0].([]string) {
 			if !w.own(address[i]) {
-				list = append(list, probeRow{clean(network), w.names.of(ofPeer, peer), w.names.endpoint(address[i], port[i]), at[i], clean(outcome[i]), rtt[i], control[i]})
+				list = append(list, probeRow{clean(network), clean(vantage[i]), w.names.of(ofPeer, peer), w.names.endpoint(address[i], port[i]), at[i], clean(outcome[i]), rtt[i], control[i]})
 			}
 		}
 		return nil
@@ -115,7 +120,7 @@ func (w *worker) probes(ctx context.Context, network, query string) (rows, error
 
 // sessionRow is one session.
 type sessionRow struct {
-	network, peer             string
+	network, vantage, peer    string
 	before, first, last, down int64
 	probes                    int64
 	reason                    string
@@ -124,6 +129,7 @@ type sessionRow struct {
 var sessionsForm = newForm("sessions", "Sessions of watched peers, as interval-censored facts: the peer came between last_down_before and first_up, and left between last_up and first_down_after. "+
 	"What is absent is not known. Join visits for the labels of a peer.",
 	words("network", "as in crawls", func(s *sessionRow) string { return s.network }),
+	words("vantage", "from where the peer was watched, as in crawls; what two see does not mix", func(s *sessionRow) string { return s.vantage }),
 	texts("peer_id", "pseudonym of the identity, as in visits", func(s *sessionRow) string { return s.peer }),
 	moments("last_down_before", "last miss before the session, of two or more", func(s *sessionRow) int64 { return s.before }),
 	moments("first_up", "first answer", func(s *sessionRow) int64 { return s.first }),
@@ -134,11 +140,11 @@ var sessionsForm = newForm("sessions", "Sessions of watched peers, as interval-c
 )
 
 const sessionsSQL = `
-SELECT peer_id, address, ifNull(toUnixTimestamp64Milli(last_down_before), toInt64('-9223372036854775808')), toUnixTimestamp64Milli(first_up), toUnixTimestamp64Milli(last_up),
+SELECT peer_id, toString(vantage), address, ifNull(toUnixTimestamp64Milli(last_down_before), toInt64('-9223372036854775808')), toUnixTimestamp64Milli(first_up), toUnixTimestamp64Milli(last_up),
        ifNull(toUnixTimestamp64Milli(first_down_after), toInt64('-9223372036854775808')), toInt64(probes), toString(reason)
 FROM sessions
 WHERE network = %s AND %s AND %s
-ORDER BY first_up, peer_id`
+ORDER BY first_up, peer_id, vantage`
 
 // writeSessions makes one part of each network: the engine derives all of a
 // network's sessions at once.
@@ -154,11 +160,11 @@ func (x *exporter) writeSessions(ctx context.Context) error {
 func (w *worker) sessions(ctx context.Context, network, query string) (rows, error) {
 	var list []sessionRow
 	err := w.record.Stream(ctx, query, func(c []any) error {
-		address, before, first, last, down := c[1].([]netip.Addr), c[2].([]int64), c[3].([]int64), c[4].([]int64), c[5].([]int64)
-		probes, reason := c[6].([]int64), c[7].([]string)
+		vantage, address, before, first, last, down := c[1].([]string), c[2].([]netip.Addr), c[3].([]int64), c[4].([]int64), c[5].([]int64), c[6].([]int64)
+		probes, reason := c[7].([]int64), c[8].([]string)
 		for i, peer := range c[0].([]string) {
 			if !w.own(address[i]) {
-				list = append(list, sessionRow{clean(network), w.names.of(ofPeer, peer), before[i], first[i], last[i], down[i], probes[i], clean(reason[i])})
+				list = append(list, sessionRow{clean(network), clean(vantage[i]), w.names.of(ofPeer, peer), before[i], first[i], last[i], down[i], probes[i], clean(reason[i])})
 			}
 		}
 		return nil
