@@ -256,6 +256,9 @@ func printPeer(w *tabwriter.Writer, s *operator.Sighting) {
 	if t.Together > 0 {
 		fmt.Fprintf(w, "\t%s of these, itself included, answered in exactly the same crawls\n", count(t.Together))
 	}
+	if t.Ports > 1 {
+		fmt.Fprintf(w, "\t%s of its agent in its block listen at one port that is not usual, or at ports in a row\n", count(t.Ports))
+	}
 	asn := "AS not known"
 	if t.ASN != 0 {
 		asn = fmt.Sprintf("AS%d", t.ASN)
