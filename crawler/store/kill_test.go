@@ -206,9 +206,10 @@ func TestKilledServed(t *testing.T) {
 	defer func() { server.stop() }()
 	spool := t.TempDir()
 	acknowledged := 0
-	for round := range kills() {
+	within := time.Second
+	for round := 0; round < kills() || acknowledged == 0; round++ {
 		var outage sync.WaitGroup
-		acknowledged = killWriter(t, "http://"+addr+"/canopy", spool, acknowledged, time.Second, func() {
+		acknowledged = killWriter(t, "http://"+addr+"/canopy", spool, acknowledged, within, func() {
 			if round%3 != 1 {
 				return
 			}
