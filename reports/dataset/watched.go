@@ -140,7 +140,7 @@ var sessionsForm = newForm("sessions", "Sessions of watched peers, as interval-c
 )
 
 const sessionsSQL = `
-SELECT peer_id, toString(vantage), address, ifNull(toUnixTimestamp64Milli(last_down_before), toInt64('-9223372036854775808')), toUnixTimestamp64Milli(first_up), toUnixTimestamp64Milli(last_up),
+SELECT peer_id, assumeNotNull(toString(vantage)), address, ifNull(toUnixTimestamp64Milli(last_down_before), toInt64('-9223372036854775808')), toUnixTimestamp64Milli(first_up), toUnixTimestamp64Milli(last_up),
        ifNull(toUnixTimestamp64Milli(first_down_after), toInt64('-9223372036854775808')), toInt64(probes), toString(reason)
 FROM sessions
 WHERE network = %s AND %s AND %s
