@@ -71,6 +71,12 @@ func (u *update) get(ctx context.Context, f File, conditional bool) (fetched, er
 	case u.From != "":
 		return u.copy(filepath.Join(u.From, u.Name, f.Name), conditional)
 	case f.link != nil:
+		if path, ok := strings.CutPrefix(url, npmScheme); ok {
+			var err error
+			if url, err = npmURL(ctx, path); err != nil {
+				return fetched{}, err
+			}
+		}
 		page, err := u.download(ctx, url, address.Validator{})
 		if err != nil {
 			return fetched{}, err

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -371,9 +372,12 @@ func TestLinkedFiles(t *testing.T) {
 	integrity := "sha512-" + base64.StdEncoding.EncodeToString(sum[:])
 	m := newMirror(t)
 	m.set("t.tgz", tarball.String())
-	m.set("latest", `{"dist":{"tarball":"`+m.URL+`/t.tgz","integrity":"`+integrity+`"}}`)
+	m.set("@ip-location-db/asn/latest", `{"dist":{"tarball":"`+m.URL+`/t.tgz","integrity":"`+integrity+`"}}`)
+	if _, err := exec.LookPath("npm"); err != nil {
+		t.Skip("npm is not installed")
+	}
+	t.Setenv("npm_config_registry", m.URL)
 	source := few(t, "npm")
-	source[0].Files[0].URL = m.URL + "/latest"
 	dir := t.TempDir()
 	r := run(t, dir, source, options(""))[0]
 	if r.State != Updated || r.Version.Rows != 2 || r.Version.Date.Format(time.DateOnly) != "2026-06-17" {

@@ -1,10 +1,14 @@
 package refresh
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"os/exec"
 	"regexp"
 	"slices"
+	"strings"
 
 	"canopy/crawler/address"
 	"canopy/crawler/observation"
@@ -49,7 +53,7 @@ func Sources() []Source {
 			Name: "npm", Title: "ip-location-db's AS table, for machines that reach npm only", Kind: address.KindAS, Licence: "CC BY 4.0",
 			Credit: "IP to AS data by RouteViews (routeviews.org), the NRO (nro.net) and DB-IP (https://db-ip.com), merged by ip-location-db, CC BY 4.0",
 			Note:   "Its makers say that the npm edition contains known errors and is no longer updated.",
-			Files:  []File{{Name: "asn.tgz", URL: "https://registry.npmjs.org/@ip-location-db/asn/latest", link: npmTarball}},
+			Files:  []File{{Name: "asn.tgz", URL: npmScheme + "@ip-location-db/asn/latest", link: npmTarball}},
 			Min:    100_000, OnAsk: true, parse: parseNpm,
 		},
 		published("aws", "Amazon Web Services", 1000, parseAWS, File{Name: "ip-ranges.json", URL: "https://ip-ranges.amazonaws.com/ip-ranges.json"}),
@@ -133,6 +137,18 @@ func azureLink(page []byte) (string, func([]byte) error, error) {
 		return "", nil, errors.New("the page of Microsoft holds no link to ServiceTags_Public_*.json any more; fetch it by hand and use --from")
 	}
 	return string(url), nil, nil
+}
+
+// npmScheme begins the URL of what lies at the registry that npm is set to use.
+const npmScheme = "npm:"
+
+// npmURL asks npm where that is.
+func npmURL(ctx context.Context, path string) (string, error) {
+	registry, err := exec.CommandContext(ctx, "npm", "config", "get", "registry").Output()
+	if err != nil {
+		return "", fmt.Errorf("ask npm for its registry: %w; install npm, or name a mirror with --from", err)
+	}
+	return strings.TrimSuffix(strings.TrimSpace(string(registry)), "/") + "/" + path, nil
 }
 
 // npmTarball reads the registry's description of a package's latest version.
