@@ -57,7 +57,7 @@ soak: engine ## what needs long: a hundred kills, outages at full speed
 	CANOPY_SOAK=1 $(GO) test -timeout 60m -v -run 'TestKilled|TestSoak' ./crawler/store
 
 race: engine ## the packages that share memory, under the race detector
-	$(TEST) -race -short ./crawler ./crawler/mainline/... ./crawler/ipfs ./crawler/store/... ./crawler/address/... ./crawler/monitor ./crawler/testnet/...
+	$(TEST) -race -short ./crawler ./crawler/mainline/... ./crawler/ipfs/... ./crawler/nebula ./crawler/store/... ./crawler/address/... ./crawler/monitor ./crawler/testnet/...
 
 lint: ## formatting, vet and golangci-lint
 	@test -z "$$(gofmt -l cmd crawler analysis reports)" || { gofmt -l cmd crawler analysis reports; echo 'run gofmt -w on these'; exit 1; }
