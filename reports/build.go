@@ -296,17 +296,21 @@ func (n *Network) readPeers(ctx context.Context, q analysis.Querier, rules *oper
 	}
 	all := judged(census.Groups)
 	return together(
-		func() error { return n.readJudged(census.Groups, all, rules) },
 		func() error {
+			if err := n.readJudged(census.Groups, all, rules); err != nil {
+				return err
+			}
 			if err := n.readCapabilities(ctx, q); err != nil {
 				return err
 			}
-			if err := n.readPrefixes(ctx, q, census.Totals); err != nil {
+			return n.readPrefixes(ctx, q, census.Totals)
+		},
+		func() error { // one after the other: each may hold a row of every peer
+			if err := n.readCounting(ctx, q, all, verdict); err != nil {
 				return err
 			}
 			return n.readAgents(ctx, q, census.Totals)
 		},
-		func() error { return n.readCounting(ctx, q, all, verdict) },
 	)
 }
 

@@ -36,6 +36,7 @@ func TestForeignClients(t *testing.T) {
 		if testing.Short() {
 			t.Skip("a swarm takes a minute to settle")
 		}
+		t.Parallel() // most of it is waiting
 		inNamespace(t, foreign.CheckMainline(t.Context(), foreignClients))
 		return
 	}

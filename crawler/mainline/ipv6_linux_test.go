@@ -22,6 +22,7 @@ func sixth(tb testing.TB, n *swarm.Network, number int) peer {
 // where all of a prefix is local.
 func TestIPv6(t *testing.T) {
 	if !foreign.Inside() {
+		t.Parallel()
 		inNamespace(t, nil)
 		return
 	}

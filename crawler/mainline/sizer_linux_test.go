@@ -158,6 +158,7 @@ func (c *zoneCrawl) evidence(bits int) population.Evidence {
 }
 
 func TestZoneOfAPlannedNetwork(t *testing.T) {
+	t.Parallel() // most of it is the pace towards one address
 	network := startNetwork(t, testnet.Size{Nodes: 2000, Dead: 0.1}, swarm.Options{Guests: true})
 	c := crawlZone(t.Context(), t, network, 2, 0, mainline.SizerOptions{Plant: 12, Confirm: 12, Lookups: 32, Wait: 10 * time.Second})
 	checkZone(t, &c)
