@@ -1,7 +1,6 @@
 package reports
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -12,7 +11,7 @@ import (
 
 	"canopy/crawler/observation"
 	"canopy/crawler/store"
-	"canopy/crawler/store/chdb"
+	"canopy/crawler/store/storetest"
 )
 
 // The embedded engine takes one folder for each process, so every test has a
@@ -35,22 +34,7 @@ func TestMain(m *testing.M) {
 
 func openStore(t testing.TB) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), fmt.Sprintf("chdb:%s?database=test%d", engineDir, databases.Add(1)), store.Options{})
-	if errors.Is(err, chdb.ErrNoLibrary) && os.Getenv("CI") == "" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return storetest.Migrated(t, fmt.Sprintf("chdb:%s?database=test%d", engineDir, databases.Add(1)))
 }
 
 // plannedPeer is one peer of a planned network.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -14,29 +13,8 @@ import (
 	"canopy/analysis"
 	"canopy/analysis/operator"
 	"canopy/crawler/observation"
-	"canopy/crawler/store"
-	"canopy/crawler/store/chdb"
+	"canopy/crawler/store/storetest"
 )
-
-func openStore(t *testing.T) *store.Store {
-	t.Helper()
-	s, err := store.Open(t.Context(), "chdb:"+t.TempDir(), store.Options{})
-	if errors.Is(err, chdb.ErrNoLibrary) && os.Getenv("CI") == "" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
 
 var (
 	noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -89,7 +67,7 @@ func planned(run int) (checks []observation.Check) {
 }
 
 func TestReadTheRecord(t *testing.T) {
-	s, rules := openStore(t), operator.Default()
+	s, rules := storetest.Migrated(t, "chdb:"+t.TempDir()), operator.Default()
 	read := func(network, scope string, w analysis.Window) *Result {
 		t.Helper()
 		r, err := Read(t.Context(), s.DB(), rules, network, scope, w)

@@ -7,7 +7,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/netip"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -20,35 +19,10 @@ import (
 	"canopy/crawler/mainline"
 	"canopy/crawler/observation"
 	"canopy/crawler/store"
-	"canopy/crawler/store/chdb"
+	"canopy/crawler/store/storetest"
 	"canopy/crawler/testnet"
 	swarm "canopy/crawler/testnet/mainline"
 )
-
-// openStore opens an empty embedded store; without the engine the test is
-// skipped at home and fails in CI.
-func openStore(t *testing.T) *store.Store {
-	t.Helper()
-	if _, err := chdb.Find(); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	s, err := store.Open(t.Context(), "chdb:"+t.TempDir(), store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
 
 // crawl walks from the given entry points into the store.
 func crawl(t *testing.T, s *store.Store, bootstrap ...string) string {
@@ -104,7 +78,7 @@ SELECT DISTINCT peer_id FROM visits WHERE network = @network AND crawl_id = toUU
 // TestLiarsAreSetAside crawls a planned network alone and beside liars: those
 // are found out, each for its own lie, and nobody else is.
 func TestLiarsAreSetAside(t *testing.T) {
-	s := openStore(t)
+	s := storetest.Migrated(t, "chdb:"+t.TempDir())
 	plan, err := testnet.New(swarm.Population(), testnet.Size{Nodes: 1500, Horizon: 24 * time.Hour}, 3)
 	if err != nil {
 		t.Fatal(err)
@@ -183,7 +157,7 @@ func TestLiarsAreSetAside(t *testing.T) {
 // them: a second ID at one endpoint, one ID at a second address, neighbours in
 // a /24, and many IDs behind one address that follow BEP 42.
 func TestRestartsAndMovesAreOrdinary(t *testing.T) {
-	s, rng := openStore(t), rand.New(rand.NewPCG(5, 5))
+	s, rng := storetest.Migrated(t, "chdb:"+t.TempDir()), rand.New(rand.NewPCG(5, 5))
 	at := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
 	c := observation.Crawl{ID: observation.NewCrawlID(at), Network: "mainline", Scope: observation.ScopeLocal, StartedAt: at, EndedAt: at, State: observation.Complete}
 	var visits []observation.Visit
@@ -246,7 +220,7 @@ func TestLeast(t *testing.T) {
 
 // More IDs than a query can name one by one are set aside all the same.
 func TestManyAreSetAside(t *testing.T) {
-	s := openStore(t)
+	s := storetest.Migrated(t, "chdb:"+t.TempDir())
 	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	id := observation.NewCrawlID(start)
 	const honest, packed = 100, 6000
@@ -273,7 +247,7 @@ FROM numbers(%d)`, id, part.number, start.Unix(), part.number, part.address, par
 
 // More suspects than a query can name one by one are found all the same.
 func TestManySuspects(t *testing.T) {
-	s := openStore(t)
+	s := storetest.Migrated(t, "chdb:"+t.TempDir())
 	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	id := observation.NewCrawlID(start)
 	const honest, endpoints, shared = 100, 5000, 4 // IDs at one endpoint: one more than is ordinary

@@ -7,6 +7,7 @@ import (
 
 	"canopy/analysis/identity"
 	"canopy/crawler/observation"
+	"canopy/crawler/store/storetest"
 	"canopy/crawler/testnet"
 	"canopy/crawler/testnet/ipfs"
 	swarm "canopy/crawler/testnet/mainline"
@@ -20,7 +21,7 @@ func TestPlannedNetworksAreCounted(t *testing.T) {
 		size       testnet.Size
 	}{"mainline": {swarm.Population(), swarm.DefaultSize()}, "ipfs": {ipfs.Population(), ipfs.DefaultSize()}} {
 		t.Run(name, func(t *testing.T) {
-			s, at := openStore(t), time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
+			s, at := storetest.Migrated(t, "chdb:"+t.TempDir()), time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
 			plan, err := testnet.New(c.population, c.size, 1)
 			if err != nil {
 				t.Fatal(err)

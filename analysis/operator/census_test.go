@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"os"
 	"testing"
 	"time"
 
@@ -13,33 +12,8 @@ import (
 
 	"canopy/crawler/observation"
 	"canopy/crawler/store"
-	"canopy/crawler/store/chdb"
+	"canopy/crawler/store/storetest"
 )
-
-// openStore opens an empty embedded store; without the engine the test is
-// skipped at home and fails in CI.
-func openStore(t testing.TB) *store.Store {
-	t.Helper()
-	if _, err := chdb.Find(); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	s, err := store.Open(t.Context(), "chdb:"+t.TempDir(), store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
 
 // recorder writes crawls of a planned population into a store.
 type recorder struct {
@@ -103,7 +77,7 @@ func (r *recorder) crawl(t testing.TB, number int, state observation.State, peer
 }
 
 func TestRecordJudgesAPlannedNetwork(t *testing.T) {
-	s := openStore(t)
+	s := storetest.Migrated(t, "chdb:"+t.TempDir())
 	r := &recorder{store: s, start: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
 	both := []int{0, 1}
 	var plan []planned
@@ -190,7 +164,7 @@ func TestRecordFollowsTheRegistry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &recorder{store: openStore(t), start: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
+	r := &recorder{store: storetest.Migrated(t, "chdb:"+t.TempDir()), start: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
 	r.crawl(t, 0, observation.Complete, []planned{
 		{id: "owner", address: "10.1.0.1:1", up: []int{0}},
 		{id: "other", address: "10.1.0.2:1", up: []int{0}},
@@ -221,7 +195,7 @@ func TestRecordFollowsTheRegistry(t *testing.T) {
 // BenchmarkRecord reads a record of a million visits: ten crawls of peers that
 // come and go, half of which answer.
 func BenchmarkRecord(b *testing.B) {
-	s := openStore(b)
+	s := storetest.Migrated(b, "chdb:"+b.TempDir())
 	const crawls, perCrawl = 10, 100_000
 	var ids []string
 	for t := range crawls {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"canopy/crawler/observation"
+	"canopy/crawler/store/storetest"
 )
 
 func TestChangesAreTrue(t *testing.T) {
@@ -43,7 +44,7 @@ func TestChangesNameTheEvidenceThatDecides(t *testing.T) {
 // TestSightingsAgreeWithTheCensus holds the verdict on single peers against
 // those of all of them.
 func TestSightingsAgreeWithTheCensus(t *testing.T) {
-	r := &recorder{store: openStore(t), start: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
+	r := &recorder{store: storetest.Migrated(t, "chdb:"+t.TempDir()), start: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
 	both := []int{0, 1}
 	plan := []planned{
 		{id: "home", address: "10.1.0.1:6881", agent: "libtorrent 2.0.11", asn: 64500, organisation: "Example Telecom", hosting: observation.HostingResidential, up: both},
@@ -113,7 +114,7 @@ func TestMarksMakeTheShareOfVentureBackedCompaniesAQuery(t *testing.T) {
 // TestThoseWhoComeTogetherAreNoticed records a fleet whose peers miss one crawl
 // together, among peers of the same agent that come and go as they like.
 func TestThoseWhoComeTogetherAreNoticed(t *testing.T) {
-	r := &recorder{store: openStore(t), start: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
+	r := &recorder{store: storetest.Migrated(t, "chdb:"+t.TempDir()), start: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
 	var plan []planned
 	for i := range 9 {
 		p := planned{id: "fleet" + string(rune('A'+i)), address: "10.2.0." + string(rune('1'+i)) + ":4001", agent: "kubo/0.39.0", asn: 64501,

@@ -10,6 +10,7 @@ import (
 
 	"canopy/crawler/address"
 	"canopy/crawler/observation"
+	"canopy/crawler/store/storetest"
 	"canopy/crawler/testnet"
 	"canopy/crawler/testnet/ipfs"
 	"canopy/crawler/testnet/mainline"
@@ -37,7 +38,7 @@ func TestPlannedNetworksAreJudgedByTheirTruth(t *testing.T) {
 }
 
 func judgePlan(t *testing.T, plan *testnet.Plan) {
-	r := &recorder{store: openStore(t), start: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
+	r := &recorder{store: storetest.Migrated(t, "chdb:"+t.TempDir()), start: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
 	facts := planFacts(t, plan)
 	truth := map[Operator]map[string]int{}
 	for number := range 4 {

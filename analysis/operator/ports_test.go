@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"canopy/crawler/observation"
+	"canopy/crawler/store/storetest"
 )
 
 // TestPortsInAPattern plants servers whose ports show one hand, and others whose
 // ports do not, and asks census and sighting.
 func TestPortsInAPattern(t *testing.T) {
-	r := &recorder{store: openStore(t), start: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
+	r := &recorder{store: storetest.Migrated(t, "chdb:"+t.TempDir()), start: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
 	var plan []planned
 	server := func(id, block string, i, port int) {
 		plan = append(plan, planned{id: fmt.Sprintf("%s%d", id, i), address: fmt.Sprintf("%s.%d:%d", block, i+1, port), agent: id,

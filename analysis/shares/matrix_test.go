@@ -1,17 +1,14 @@
 package shares
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"os"
 	"testing"
 	"time"
 
 	"canopy/crawler/observation"
-	"canopy/crawler/store"
-	"canopy/crawler/store/chdb"
+	"canopy/crawler/store/storetest"
 )
 
 var classes = []string{"residential", "hosting", "unknown"}
@@ -74,14 +71,7 @@ func TestMatrixOfGroups(t *testing.T) {
 
 // The record's own count equals one made visit by visit.
 func TestMatrixFromTheRecord(t *testing.T) {
-	dir := t.TempDir()
-	s, err := store.Open(t.Context(), "chdb:"+dir, store.Options{})
-	if errors.Is(err, chdb.ErrNoLibrary) && os.Getenv("CI") == "" {
-		t.Skip(err)
-	}
-	must(t, err)
-	defer func() { must(t, s.Close()) }()
-	must(t, s.Migrate(t.Context()))
+	s := storetest.Migrated(t, "chdb:"+t.TempDir())
 	rng := rand.New(rand.NewPCG(3, 4))
 	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	var ids []string

@@ -1,26 +1,17 @@
 package survival
 
 import (
-	"errors"
 	"net/netip"
-	"os"
 	"testing"
 	"time"
 
 	"canopy/analysis"
 	"canopy/crawler/observation"
-	"canopy/crawler/store"
-	"canopy/crawler/store/chdb"
+	"canopy/crawler/store/storetest"
 )
 
 func TestSessionsFromTheRecord(t *testing.T) {
-	s, err := store.Open(t.Context(), "chdb:"+t.TempDir(), store.Options{})
-	if errors.Is(err, chdb.ErrNoLibrary) && os.Getenv("CI") == "" {
-		t.Skip(err)
-	}
-	must(t, err)
-	defer func() { must(t, s.Close()) }()
-	must(t, s.Migrate(t.Context()))
+	s := storetest.Migrated(t, "chdb:"+t.TempDir())
 	start := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	crawl := observation.NewCrawlID(start)
 	in := analysis.Window{From: start, To: start.Add(24 * time.Hour)}

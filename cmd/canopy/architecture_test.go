@@ -25,10 +25,12 @@ var arrows = map[string][]string{
 	"crawler/address/refresh":  {"crawler/observation", "crawler/address"},
 	"crawler/store":            {"crawler/observation", "crawler/store/chdb"},
 	"crawler/store/chdb":       {},
+	"crawler/store/storetest":  {"crawler/store", "crawler/store/chdb"},
 	"crawler/testnet":          {"crawler/observation"},
 	"crawler/testnet/mainline": {"crawler/observation", "crawler/testnet", "crawler/mainline/krpc"},
 	"crawler/testnet/ipfs":     {"crawler/observation", "crawler/testnet"},
 	"crawler/testnet/foreign":  {"crawler/observation", "crawler/testnet"},
+	"crawler/testnet/process":  {},
 	"analysis":                 {},
 	"analysis/operator":        {"analysis"},
 	"analysis/shares":          {"analysis", "analysis/operator"},
@@ -60,7 +62,7 @@ var onlyIn = map[string][]string{
 	"github.com/spf13/cobra":       {"cmd/canopy"},
 	"github.com/prometheus/":       {"cmd/canopy"},
 	"github.com/parquet-go/":       {"reports/dataset"},
-	"testing":                      {},
+	"testing":                      {"crawler/store/storetest"},
 }
 
 type goPackage struct {

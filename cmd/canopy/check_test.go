@@ -16,6 +16,7 @@ import (
 
 	"canopy/analysis/findability"
 	"canopy/crawler/observation"
+	"canopy/crawler/store/storetest"
 	"canopy/crawler/testnet"
 )
 
@@ -92,7 +93,7 @@ func localList(t *testing.T, network, id string, entries []string, dead string) 
 // On both local networks: what nobody has is not found, one entry point of two is dead and starts without it work as well, and
 // the answers stand in the record, in the output and in the report.
 func TestCheckLocalNetworks(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	quiet, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +202,7 @@ func checkReport(t *testing.T, store, dir, dead string) {
 
 // Ctrl-C ends a run of checks cleanly, and what was answered until then is kept.
 func TestCheckCutShortKeepsWhatItFound(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	quiet, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 
 	"canopy/analysis/clearcut"
 	"canopy/crawler/mainline/krpc"
+	"canopy/crawler/store/storetest"
 	"canopy/crawler/testnet"
 	testmainline "canopy/crawler/testnet/mainline"
 )
@@ -23,7 +24,7 @@ import (
 // In Mainline, too, what is simulated on a recorded graph happens on the
 // network, by another implementation of lookups over UDP.
 func TestClearcutAgreesWithRealMainlineLookups(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	const lookups = 300
 	plan, err := testnet.New(testmainline.Population(), testnet.Size{Nodes: 300, Dead: 0.15, Horizon: time.Hour}, 5)
 	if err != nil {

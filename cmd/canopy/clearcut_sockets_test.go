@@ -31,6 +31,7 @@ import (
 	"canopy/analysis/operator"
 	"canopy/crawler"
 	"canopy/crawler/address"
+	"canopy/crawler/store/storetest"
 	"canopy/crawler/testnet"
 	testipfs "canopy/crawler/testnet/ipfs"
 )
@@ -39,7 +40,7 @@ import (
 // lookups, by another implementation of them and over real sockets, while the
 // nodes that leave are really stopped.
 func TestClearcutAgreesWithRealLookups(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	const lookups = 300
 	size := testnet.Size{Nodes: 150, Dead: 0.15, Horizon: time.Hour}
 	plan, err := testnet.New(testipfs.Population(), size, 5)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"canopy/analysis/clearcut"
+	"canopy/crawler/store/storetest"
 )
 
 func TestClearcutMistakesAreNamed(t *testing.T) {
@@ -36,7 +37,7 @@ func TestClearcutMistakesAreNamed(t *testing.T) {
 // One small demo answers for the command: figures, words, and a scenario that
 // runs again.
 func TestClearcutOfARecord(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	out := filepath.Join(t.TempDir(), "demo")
 	if r := canopy(t, "demo", "--out", out, "--crawls", "1", "--scale", "0.3"); r.code != exitDone {
 		t.Fatal(r.stdout, r.stderr)

@@ -10,6 +10,7 @@ import (
 
 	"canopy/analysis"
 	"canopy/crawler/observation"
+	"canopy/crawler/store/storetest"
 	"canopy/crawler/testnet"
 )
 
@@ -31,7 +32,7 @@ type figures struct {
 }
 
 func TestDemoFindsWhatWasPlanned(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	out := filepath.Join(t.TempDir(), "demo")
 	r := canopy(t, "demo", "--out", out)
 	if r.code != exitDone {

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"canopy/crawler/store/storetest"
 )
 
 // exampleData is a data folder with three blocks.
@@ -59,7 +61,7 @@ func TestExplainAsOf(t *testing.T) {
 }
 
 func TestExplainNobody(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	store := "chdb:" + t.TempDir()
 	if r := canopy(t, "store", "migrate", "--store", store); r.code != exitDone {
 		t.Fatal(r.stderr)

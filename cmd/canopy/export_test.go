@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"canopy/crawler/store"
+	"canopy/crawler/store/storetest"
 )
 
 // nebulaFolder writes a crawl of Nebula with peers of two programs.
@@ -56,7 +57,7 @@ func nebulaFolder(t *testing.T) string {
 // TestDataset goes the way of old data: Nebula's files, the record, a report, a
 // dataset in both formats, and the figures that are made from it alone.
 func TestDataset(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	nebula, work := nebulaFolder(t), t.TempDir()
 	t.Chdir(work)
 	const record = "--store=chdb:record"
@@ -138,7 +139,7 @@ func TestExportFlags(t *testing.T) {
 	} {
 		oneClearLine(t, canopy(t, append([]string{"export", "--store=chdb:" + t.TempDir()}, args...)...), exitUsage)
 	}
-	needEngine(t)
+	storetest.NeedEngine(t)
 	nebula := nebulaFolder(t)
 	t.Chdir(t.TempDir())
 	const record = "--store=chdb:record"
@@ -164,15 +165,10 @@ func TestExportFlags(t *testing.T) {
 
 // TestStream reads every type, and both empty and large answers.
 func TestStream(t *testing.T) {
-	needEngine(t)
-	s, err := store.Open(t.Context(), "chdb:"+t.TempDir()+"?database=default", store.Options{Spool: store.NoSpool})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close() //nolint:errcheck // it holds nothing
+	s := storetest.Open(t, "chdb:"+t.TempDir()+"?database=default", store.Options{Spool: store.NoSpool})
 	rows, sum := 0, uint64(0)
 	query := `SELECT toString(number), toLowCardinality(toString(number % 3)), toUInt8(1), toUInt16(1), toUInt32(1), number, toInt64(-1), toFloat32(1), toFloat64(1), toIPv6('::1'), [toUInt32(1), toUInt32(2)] FROM numbers(200000)`
-	err = s.Stream(t.Context(), query, func(columns []any) error {
+	err := s.Stream(t.Context(), query, func(columns []any) error {
 		for _, n := range columns[5].([]uint64) {
 			sum += n
 		}

@@ -20,6 +20,7 @@ import (
 
 	"canopy/crawler/mainline/krpc"
 	"canopy/crawler/observation"
+	"canopy/crawler/store/storetest"
 )
 
 // hostileStrings are what peers call themselves to harm whoever looks.
@@ -107,7 +108,7 @@ func hostileIPFS(t *testing.T) string {
 }
 
 func TestHostileStringsComeThroughHarmless(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	dir := t.TempDir()
 	store := "chdb:" + filepath.Join(dir, "record")
 	for name, bootstrap := range map[string]string{"mainline": hostileMainline(t), "ipfs": hostileIPFS(t)} {

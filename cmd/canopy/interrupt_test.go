@@ -12,6 +12,7 @@ import (
 
 	"canopy/crawler"
 	"canopy/crawler/address"
+	"canopy/crawler/store/storetest"
 )
 
 // startTestnet runs a local network in a process of its own, and returns a
@@ -44,7 +45,7 @@ func startTestnet(t *testing.T, network string, args ...string) (bootstrap, tabl
 }
 
 func TestCtrlCKeepsWhatWasSeen(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	bootstrap, tables, _ := startTestnet(t, "mainline", "--nodes", "600")
 	store := "chdb:" + filepath.Join(t.TempDir(), "record")
 	visits := filepath.Join(t.TempDir(), "visits.ndjson")
@@ -93,7 +94,7 @@ func TestCtrlCKeepsWhatWasSeen(t *testing.T) {
 }
 
 func TestDeadlineMarksTheCrawl(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	bootstrap, tables, _ := startTestnet(t, "mainline", "--nodes", "600")
 	store := "chdb:" + filepath.Join(t.TempDir(), "record")
 	r := canopy(t, "crawl", "mainline", "--local", "--bootstrap", bootstrap, "--store", store, "--data", tables, "--rate", "60", "--deadline", "3s")
@@ -107,7 +108,7 @@ func TestDeadlineMarksTheCrawl(t *testing.T) {
 }
 
 func TestNoEntryPoint(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	for network, bootstrap := range map[string]string{
 		"mainline": "127.0.0.1:9", "ipfs": "/ip4/127.0.0.1/tcp/9/p2p/12D3KooWKnDdG3iXw9eTFijk3EWSunZcFi54Zka4wmtqtt6rPxc8",
 	} {
@@ -118,21 +119,21 @@ func TestNoEntryPoint(t *testing.T) {
 
 // Without --local, special addresses are not contacted, not even as bootstrap.
 func TestLocalAddressesNeedLocal(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	bootstrap, _, _ := startTestnet(t, "mainline", "--nodes", "50")
 	r := canopy(t, "crawl", "mainline", "--bootstrap", bootstrap, "--store", "chdb:"+t.TempDir())
 	oneClearLine(t, r, exitFailed, bootstrap, "--local")
 }
 
 func TestWrongProtocolIsNamed(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	bootstrap, _, _ := startTestnet(t, "ipfs", "--nodes", "20")
 	r := canopy(t, "crawl", "ipfs", "--local", "--bootstrap", bootstrap, "--protocol", "/mynet/kad/1.0.0", "--store", "chdb:"+t.TempDir())
 	oneClearLine(t, r, exitFailed, "/ipfs/kad/1.0.0", "/mynet/kad/1.0.0")
 }
 
 func TestTruncatedAddressTable(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	for _, table := range map[string]string{
 		"truncated": "1.0.0.0,1.0.0.255,13335,Cloudflare\n1.0.4.0,1.0.7",
 		"HTML":      "<!DOCTYPE html>\n<html><body>404 Not Found</body></html>\n",
@@ -149,13 +150,13 @@ func TestTruncatedAddressTable(t *testing.T) {
 }
 
 func TestUnwritableStore(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	file := write(t, "file", "not a folder")
 	oneClearLine(t, canopy(t, "crawl", "mainline", "--local", "--bootstrap", "127.0.0.1:9", "--store", "chdb:"+filepath.Join(file, "record")), exitFailed, "--store", file)
 }
 
 func TestStoreInUseNamesTheHolder(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	bootstrap, _, _ := startTestnet(t, "mainline", "--nodes", "600")
 	store := "chdb:" + filepath.Join(t.TempDir(), "record")
 	cmd := command(t.Context(), "crawl", "mainline", "--local", "--bootstrap", bootstrap, "--store", store, "--rate", "60", "--json")
@@ -178,7 +179,7 @@ func TestStoreInUseNamesTheHolder(t *testing.T) {
 
 // A record of a newer program is refused by every command, and left as it is.
 func TestNewerSchemaIsLeftAlone(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	store := "chdb:" + filepath.Join(t.TempDir(), "record")
 	for _, args := range [][]string{
 		{"store", "migrate", "--store", store},

@@ -19,6 +19,7 @@ import (
 
 	"canopy/crawler"
 	"canopy/crawler/observation"
+	"canopy/crawler/store/storetest"
 )
 
 // privateIPFS runs two servers of a DHT with a protocol prefix of its own that
@@ -50,7 +51,7 @@ func privateIPFS(t *testing.T, prefix string) (bootstrap string) {
 }
 
 func TestPrivateNetworks(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	bootstrap := privateIPFS(t, "/orchard")
 	crawl := func(t *testing.T, args ...string) (result, map[string]observation.Visit) {
 		dir := t.TempDir()
@@ -102,7 +103,7 @@ func TestPrivateNetworks(t *testing.T) {
 // TestUnreachableNetworkIsNamed looks for the public network from a machine
 // that has none.
 func TestUnreachableNetworkIsNamed(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	if err := exec.CommandContext(t.Context(), "unshare", "-rn", "true").Run(); err != nil {
 		if os.Getenv("CI") != "" {
 			t.Fatal(err)

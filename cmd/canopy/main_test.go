@@ -61,17 +61,6 @@ func canopy(t *testing.T, args ...string) result {
 	return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
-// needEngine skips the test where the embedded engine is not installed.
-func needEngine(t *testing.T) {
-	t.Helper()
-	if _, err := chdb.Find(); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-}
-
 func write(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)

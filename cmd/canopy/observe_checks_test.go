@@ -5,12 +5,14 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"canopy/crawler/store/storetest"
 )
 
 // An observer checks the commons on schedule with its own settings, and keeps
 // what it finds.
 func TestObserveChecksTheCommons(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	bootstrap, tables, _ := startTestnet(t, "ipfs", "--nodes", "60")
 	list := write(t, "list.yaml", fmt.Sprintf(`content:
   - {name: nobody has this, network: ipfs, id: bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq}

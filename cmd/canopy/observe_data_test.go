@@ -8,12 +8,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"canopy/crawler/store/storetest"
 )
 
 // An observer keeps address data fresh; what fails is told, is no reason to
 // stop, and leaves what was there.
 func TestObserveRefreshesAddressData(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	mirror, data := t.TempDir(), t.TempDir()
 	list := filepath.Join(mirror, "tor", "torbulkexitlist")
 	if err := os.Mkdir(filepath.Dir(list), 0o755); err != nil {

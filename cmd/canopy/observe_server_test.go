@@ -7,12 +7,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"canopy/crawler/store/storetest"
 )
 
 // What can be wrong with the server that an observer is to write to is one
 // clear line, before anything is crawled.
 func TestObserveMeetsServers(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	record := "chdb:" + filepath.Join(t.TempDir(), "record")
 	observe := func(store string) result {
 		return canopy(t, "CANOPY_STORE="+store, "observe", "--vantage", "x", "--listen", "", "--data-refresh", "0s", "--spool", t.TempDir(), "--networks", "mainline")

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"canopy/crawler"
+	"canopy/crawler/store/storetest"
 )
 
 func TestObserveMistakesNameLineAndKey(t *testing.T) {
@@ -51,7 +52,7 @@ func TestObserveMistakesNameLineAndKey(t *testing.T) {
 }
 
 func TestObserveKeepsNoTableThatThereIsNot(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	r := canopy(t, "observe", "--vantage", "x", "--keep", "vists=720h", "--store", "chdb:"+t.TempDir(), "--listen", "")
 	oneClearLine(t, r, exitUsage, "keep", `"vists"`, "visits")
 }
@@ -164,7 +165,7 @@ func query(t *testing.T, store, sql string, to any) {
 }
 
 func TestObserve(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	for network, crawls := range map[string]int{"mainline": 3, "ipfs": 1} {
 		t.Run(network, func(t *testing.T) {
 			bootstrap, tables, _ := startTestnet(t, network, "--nodes", "120")
@@ -253,7 +254,7 @@ func get(t *testing.T, url string, code int) string {
 // An observer that is killed in the middle of a crawl leaves it running; the
 // next one closes it, and does not crawl before its time.
 func TestObserveClosesAbandonedCrawls(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	bootstrap, tables, _ := startTestnet(t, "mainline", "--nodes", "600")
 	o := observeConfig(t, t.TempDir(), "mainline", bootstrap, "    every: 1h\n    rate: 60\n")
 	o.start(t, "--data", tables, "--json")
@@ -283,7 +284,7 @@ func TestObserveClosesAbandonedCrawls(t *testing.T) {
 
 // A crawl that fails is told, tried again soon, and no reason to stop.
 func TestObserveGoesOnAfterAFailure(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	o := observeConfig(t, t.TempDir(), "mainline", "127.0.0.1:9", "    every: 1h\n")
 	o.start(t, "--retry-after", "5m")
 	o.await(t, says("crawl failed"))

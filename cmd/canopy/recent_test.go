@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"canopy/crawler/observation"
+	"canopy/crawler/store/storetest"
 )
 
 // Peers of the latest whole crawl of the public network are remembered, and
 // nobody of a local one.
 func TestRecentPeers(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	a := &app{stdout: io.Discard, stderr: io.Discard, storeURL: "chdb:" + t.TempDir(), logger: slog.New(slog.DiscardHandler)}
 	if got := a.recentPeers(t.Context(), "ipfs"); got != nil {
 		t.Errorf("without a record: %v", got)

@@ -4,10 +4,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"canopy/crawler/store/storetest"
 )
 
 func TestPruneShowsBeforeItRemoves(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	store := "chdb:" + filepath.Join(t.TempDir(), "record")
 	for _, args := range [][]string{
 		{"store", "migrate"},

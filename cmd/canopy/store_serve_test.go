@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"canopy/crawler/store/storetest"
 )
 
 type served struct {
@@ -69,7 +71,7 @@ func (s served) ask(t *testing.T, password, query string) (int, string) {
 }
 
 func TestServeReadsWithoutPasswordOnLoopback(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	store := "chdb:" + filepath.Join(t.TempDir(), "record")
 	if r := canopy(t, "store", "migrate", "--store", store); r.code != exitDone {
 		t.Fatal(r.stderr)
@@ -96,7 +98,7 @@ func TestServeReadsWithoutPasswordOnLoopback(t *testing.T) {
 }
 
 func TestServeWritesWithPasswordOnly(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	store := "chdb:" + filepath.Join(t.TempDir(), "record")
 	generated := startServe(t, store, nil, "--write")
 	if len(generated.Password) < 20 || !generated.Write {
@@ -127,7 +129,7 @@ func TestServeWritesWithPasswordOnly(t *testing.T) {
 }
 
 func TestServeNeedsAnEmbeddedStoreAndAFreeAddress(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	s := startServe(t, "chdb:"+filepath.Join(t.TempDir(), "record"), nil, "--write")
 	url := strings.Replace(s.URL, "http://", "http://canopy:"+s.Password+"@", 1)
 	oneClearLine(t, canopy(t, "store", "serve", "--store", url, "--listen", "127.0.0.1:0"), exitFailed, "only an embedded store")

@@ -6,11 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"canopy/crawler/store/storetest"
 )
 
 // Commands that need a record say so where there is none, and make none.
 func TestNoRecordIsMadeByReading(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	dir := t.TempDir()
 	empty := filepath.Join(dir, "empty")
 	if err := os.Mkdir(empty, 0o755); err != nil {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"canopy/crawler/store/storetest"
 	"canopy/crawler/testnet"
 )
 
@@ -34,7 +35,7 @@ func TestZoneMistakesAreNamed(t *testing.T) {
 
 // A zone of a local network is walked and the report tells the size of the whole.
 func TestZoneCrawlTellsTheSize(t *testing.T) {
-	needEngine(t)
+	storetest.NeedEngine(t)
 	plan, err := testnet.New(mainlineNetwork.population, testnet.Size{Nodes: 600, Horizon: time.Hour}, 3)
 	if err != nil {
 		t.Fatal(err)

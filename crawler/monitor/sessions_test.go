@@ -3,15 +3,13 @@ package monitor
 import (
 	"context"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"canopy/crawler/observation"
-	"canopy/crawler/store"
-	"canopy/crawler/store/chdb"
+	"canopy/crawler/store/storetest"
 )
 
 // session is one row of the view sessions.
@@ -26,12 +24,7 @@ type session struct {
 // our own network, keeps everything in the real engine, and holds the sessions
 // that the view gives against the planned ones.
 func TestSessionsAgreeWithThePlan(t *testing.T) {
-	if _, err := chdb.Find(); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	storetest.NeedEngine(t)
 	const horizon = 24 * time.Hour
 	var p *plan
 	var r record
@@ -122,14 +115,7 @@ func describe(list []session, start time.Time) (out []string) {
 func recordedSessions(t *testing.T, r *record) map[string][]session {
 	t.Helper()
 	ctx := context.Background()
-	s, err := store.Open(ctx, "chdb:"+t.TempDir(), store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close() //nolint:errcheck // everything was read back by then
-	if err := s.Migrate(ctx); err != nil {
-		t.Fatal(err)
-	}
+	s := storetest.Migrated(t, "chdb:"+t.TempDir())
 	for _, c := range r.crawls {
 		if err := s.BeginCrawl(ctx, c); err != nil {
 			t.Fatal(err)

@@ -3,7 +3,6 @@ package dataset
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -12,7 +11,7 @@ import (
 
 	"canopy/crawler/observation"
 	"canopy/crawler/store"
-	"canopy/crawler/store/chdb"
+	"canopy/crawler/store/storetest"
 )
 
 // The embedded engine takes one folder for each process, so every test has a
@@ -36,17 +35,7 @@ func TestMain(m *testing.M) {
 // open opens a database of the engine.
 func open(t testing.TB, database string) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), fmt.Sprintf("chdb:%s?database=%s", engineDir, database), store.Options{Spool: store.NoSpool})
-	if errors.Is(err, chdb.ErrNoLibrary) && os.Getenv("CI") == "" {
-		t.Skip(err)
-	}
-	must(t, err)
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return storetest.Open(t, fmt.Sprintf("chdb:%s?database=%s", engineDir, database), store.Options{Spool: store.NoSpool})
 }
 
 // openEmpty opens a database without tables.
