@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"canopy/crawler/observation"
 	"canopy/crawler/testnet"
 	testmainline "canopy/crawler/testnet/mainline"
+	"canopy/crawler/testnet/process"
 )
 
 // addresses keeps where peers were visited.
@@ -29,15 +29,6 @@ func (a *addresses) Visits(_ context.Context, visits []observation.Visit) error 
 		a.seen = append(a.seen, v.Address.Addr())
 	}
 	return nil
-}
-
-// cpu is the time that this process has computed.
-func cpu(b *testing.B) time.Duration {
-	var r syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
 // BenchmarkShareOfMainlineCrawl tells what facts of addresses cost a crawl: the
@@ -67,21 +58,21 @@ func BenchmarkShareOfMainlineCrawl(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		sink, before := &addresses{}, cpu(b)
+		sink, before := &addresses{}, process.CPU()
 		if _, err := crawler.Run(b.Context(), walker, sink, crawler.Options{}); err != nil {
 			b.Fatal(err)
 		}
-		crawl := (cpu(b) - before) / 2
+		crawl := (process.CPU() - before) / 2
 		const rounds = 20
 		found, x := 0, uint32(1)
-		before = cpu(b)
+		before = process.CPU()
 		for range rounds * len(sink.seen) {
 			x = x*1664525 + 1013904223
 			if table.Lookup(netip.AddrFrom4([4]byte{byte(x >> 24), byte(x >> 16), byte(x >> 8), byte(x)})).ASN != 0 {
 				found++
 			}
 		}
-		facts := (cpu(b) - before) / rounds
+		facts := (process.CPU() - before) / rounds
 		if found == 0 {
 			b.Fatal("nothing was found")
 		}

@@ -6,11 +6,11 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"canopy/crawler/observation"
+	"canopy/crawler/testnet/process"
 )
 
 // What the crawler is held to, printed beside what was measured.
@@ -32,11 +32,13 @@ type figures struct {
 // measure crawls once and adds it up.
 func (f *figures) measure(b *testing.B, plan plannedHosts) *kept {
 	forgetPeak()
-	before, start := processorTime(b), time.Now()
+	before, start := process.CPU(), time.Now()
 	k := wholeCrawl(b, plan)
 	f.took += time.Since(start)
-	f.used += processorTime(b) - before
-	f.resident = max(f.resident, residentMiB(b))
+	f.used += process.CPU() - before
+	if peak, err := process.Memory(os.Getpid(), process.Peak); err == nil {
+		f.resident = max(f.resident, float64(peak)/(1<<20))
+	}
 	b.StopTimer()
 	defer b.StartTimer()
 	peers, edges, missed, requests := compare(b, plan, k.results(b))
@@ -145,31 +147,8 @@ func BenchmarkAgain(b *testing.B) {
 	}
 }
 
-func processorTime(b *testing.B) time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// forgetPeak gives freed memory back and starts the peak of residentMiB anew.
+// forgetPeak gives freed memory back and starts the peak anew.
 func forgetPeak() {
 	debug.FreeOSMemory()
-	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // Linux; elsewhere there is no peak to read
-}
-
-// residentMiB reads the most that the process held in memory, 0 where /proc is
-// missing.
-func residentMiB(b *testing.B) float64 {
-	raw, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := strings.Cut(string(raw), "VmHWM:")
-	kb, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return kb / 1024
+	_ = process.ForgetPeak() // on Linux; elsewhere there is no peak to read
 }

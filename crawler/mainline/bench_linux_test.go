@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"canopy/crawler/observation"
 	"canopy/crawler/testnet"
 	swarm "canopy/crawler/testnet/mainline"
+	"canopy/crawler/testnet/process"
 )
 
 const swarmEnv = "CANOPY_TEST_SWARM" // set in the process that runs the swarm of a benchmark
@@ -92,15 +92,10 @@ type cost struct {
 	allocs uint64
 }
 
-func used(b *testing.B) cost {
-	b.Helper()
-	var ru syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &ru); err != nil {
-		b.Fatal(err)
-	}
+func used() cost {
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
-	return cost{time.Duration(ru.Utime.Nano() + ru.Stime.Nano()), mem.Mallocs}
+	return cost{process.CPU(), mem.Mallocs}
 }
 
 // counting is a sink that keeps figures only.
@@ -142,12 +137,12 @@ func walkWhole(b *testing.B, w crawler.Walker[peer]) *walked {
 	b.Helper()
 	sum := &walked{}
 	runtime.GC()
-	before, start := used(b), time.Now()
+	before, start := used(), time.Now()
 	crawl, err := crawler.Run(b.Context(), w, &sum.counting, crawler.Options{Scope: observation.ScopeLocal, Edges: true})
 	if err != nil {
 		b.Fatal(err)
 	}
-	after := used(b)
+	after := used()
 	sum.crawl, sum.queries, sum.seconds = crawl, float64(crawl.Queries), time.Since(start).Seconds()
 	sum.cpu, sum.allocs = float64((after.cpu-before.cpu).Nanoseconds())/1e3, float64(after.allocs-before.allocs)
 	return sum
@@ -217,7 +212,7 @@ func BenchmarkLoop(b *testing.B) {
 	defer conn.Close()
 	query := []byte("d1:ad2:id20:iiiiiiiiiiiiiiiiiiii6:target20:tttttttttttttttttttte1:q9:find_node2:roi1e1:t2:aa1:y1:qe")
 	buf := make([]byte, 2048)
-	before := used(b)
+	before := used()
 	for b.Loop() {
 		if _, err := conn.Write(query); err != nil {
 			b.Fatal(err)
@@ -226,5 +221,5 @@ func BenchmarkLoop(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(used(b).cpu-before.cpu)/1e3/float64(b.N), "CPU-s/Mqueries")
+	b.ReportMetric(float64(used().cpu-before.cpu)/1e3/float64(b.N), "CPU-s/Mqueries")
 }

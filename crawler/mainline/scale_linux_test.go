@@ -1,17 +1,16 @@
 package mainline_test
 
 import (
-	"bytes"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"canopy/crawler"
 	"canopy/crawler/observation"
+	"canopy/crawler/testnet/process"
 )
 
 // residentSizes are the networks that BenchmarkScale surveys: between them the
@@ -60,11 +59,11 @@ func surveyLarge(b *testing.B, nodes int) (known, peak float64) {
 	cfg.Pacer = crawler.NewPacer(pace)
 	w := newWalker(b, cfg)
 	debug.FreeOSMemory()
-	before, heap := resident(b, "VmRSS"), heapNow()
-	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil { // VmHWM starts over
+	before, heap := resident(b, process.Resident), heapNow()
+	if err := process.ForgetPeak(); err != nil {
 		b.Fatal(err)
 	}
-	start, sink, most := used(b), &counting{}, uint64(0)
+	start, sink, most := used(), &counting{}, uint64(0)
 	crawl, err := crawler.Run(b.Context(), w, sink, crawler.Options{
 		Scope: observation.ScopeLocal, ProgressEvery: 5 * time.Second,
 		Progress: func(p crawler.Progress) { most = max(most, heapNow()-heap) },
@@ -72,8 +71,8 @@ func surveyLarge(b *testing.B, nodes int) (known, peak float64) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	end := used(b)
-	known, peak = float64(crawl.Discovered), float64(resident(b, "VmHWM")-before)
+	end := used()
+	known, peak = float64(crawl.Discovered), float64(resident(b, process.Peak)-before)
 	found, perNode := float64(sink.answered)/float64(network.alive), float64(crawl.Queries)/float64(network.alive)
 	wanted(b, "% of the living found", "%found", 100*found, ">=", 99.5)
 	wanted(b, "queries per living node", "queries/living", perNode, "<=", 4)
@@ -92,19 +91,9 @@ func heapNow() uint64 {
 // resident reads one of the memory figures of this process, in bytes.
 func resident(b *testing.B, field string) uint64 {
 	b.Helper()
-	status, err := os.ReadFile("/proc/self/status")
+	bytes, err := process.Memory(os.Getpid(), field)
 	if err != nil {
 		b.Fatal(err)
 	}
-	for line := range bytes.Lines(status) {
-		if rest, ok := strings.CutPrefix(string(line), field+":"); ok {
-			kB, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-			if err != nil {
-				b.Fatal(err)
-			}
-			return kB << 10
-		}
-	}
-	b.Fatalf("/proc/self/status has no %s", field)
-	return 0
+	return bytes
 }

@@ -6,11 +6,11 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"canopy/crawler/observation"
+	"canopy/crawler/testnet/process"
 )
 
 // madeUpVisits look like a Mainline crawl: random IDs and addresses, 40 %
@@ -48,7 +48,7 @@ func BenchmarkVisits(b *testing.B) {
 	ctx := context.Background()
 	s := migrated(b, "chdb:"+dataDir+"?database="+newDatabase(), Options{})
 	visits := madeUpVisits(newCrawl("mainline"), n)
-	rows, before := 0, processorTime(b)
+	rows, before := 0, process.CPU()
 	b.ReportAllocs()
 	for b.Loop() {
 		c := newCrawl("mainline")
@@ -69,7 +69,7 @@ func BenchmarkVisits(b *testing.B) {
 		rows += n
 	}
 	b.ReportMetric(float64(rows)/b.Elapsed().Seconds(), "visits/s")
-	b.ReportMetric(float64((processorTime(b)-before).Nanoseconds())/float64(rows), "cpu-ns/visit")
+	b.ReportMetric(float64((process.CPU()-before).Nanoseconds())/float64(rows), "cpu-ns/visit")
 	if err := s.conn.Exec(ctx, "OPTIMIZE TABLE visits_log FINAL"); err != nil {
 		b.Fatal(err)
 	}
@@ -82,16 +82,6 @@ func BenchmarkVisits(b *testing.B) {
 			b.ReportMetric(float64(t.Bytes)/float64(t.Rows), "bytes/visit")
 		}
 	}
-}
-
-// processorTime is what this process has had of the processors so far, which a
-// busy machine does not stretch as it does the clock.
-func processorTime(tb testing.TB) time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		tb.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkRead asks what a report asks, of 1,000,000 visits.
@@ -134,7 +124,7 @@ func BenchmarkProbes(b *testing.B) {
 	for i, v := range madeUpVisits(newCrawl("mainline"), n) {
 		probes[i] = observation.Probe{Network: v.Network, PeerID: v.PeerID, Address: v.Address, ProbedAt: v.VisitedAt, Outcome: v.Outcome, RTT: v.RTT, ControlOK: true}
 	}
-	rows, before := 0, processorTime(b)
+	rows, before := 0, process.CPU()
 	b.ReportAllocs()
 	for b.Loop() {
 		round := make([]observation.Probe, n)
@@ -151,5 +141,5 @@ func BenchmarkProbes(b *testing.B) {
 		rows += n
 	}
 	b.ReportMetric(float64(rows)/b.Elapsed().Seconds(), "probes/s")
-	b.ReportMetric(float64((processorTime(b)-before).Nanoseconds())/float64(rows), "cpu-ns/probe")
+	b.ReportMetric(float64((process.CPU()-before).Nanoseconds())/float64(rows), "cpu-ns/probe")
 }

@@ -24,14 +24,14 @@ const (
 type Claim struct {
 	s       *Store
 	vantage string
-	self    process
+	self    claimant
 	id      uuid.UUID
 	at      time.Time // by the clock of the server
 	beaten  time.Time // by ours
 }
 
-// process is where an observer runs.
-type process struct {
+// claimant is where an observer runs.
+type claimant struct {
 	host string
 	pid  int
 }
@@ -44,10 +44,10 @@ func (s *Store) Claim(ctx context.Context, vantage string) (*Claim, error) {
 	if err != nil {
 		return nil, fmt.Errorf("claim vantage: %w", err)
 	}
-	return s.claim(ctx, vantage, process{host, os.Getpid()})
+	return s.claim(ctx, vantage, claimant{host, os.Getpid()})
 }
 
-func (s *Store) claim(ctx context.Context, vantage string, self process) (*Claim, error) {
+func (s *Store) claim(ctx context.Context, vantage string, self claimant) (*Claim, error) {
 	c := &Claim{s: s, vantage: vantage, self: self, id: uuid.New()}
 	if s.engine != nil {
 		return c, nil
@@ -90,7 +90,7 @@ func (c *Claim) rivals(ctx context.Context, before time.Time) error {
 			return fmt.Errorf("claim vantage: %w", err)
 		}
 		later := !before.IsZero() && (at.After(before) || at.Equal(before) && id.String() > c.id.String())
-		if later || c.self.outlived(process{host, int(pid)}) {
+		if later || c.self.outlived(claimant{host, int(pid)}) {
 			continue
 		}
 		return fmt.Errorf("%w: vantage %q, process %d on %s, since %s", ErrClaimed, c.vantage, pid, host, at.Format(time.RFC3339))
@@ -103,8 +103,8 @@ func (c *Claim) rivals(ctx context.Context, before time.Time) error {
 
 // outlived says whether another process ran on our host and is gone. In a
 // container that was started again it had our own number.
-func (p process) outlived(other process) bool {
-	return p.host == other.host && (p.pid == other.pid || errors.Is(syscall.Kill(other.pid, 0), syscall.ESRCH))
+func (c claimant) outlived(other claimant) bool {
+	return c.host == other.host && (c.pid == other.pid || errors.Is(syscall.Kill(other.pid, 0), syscall.ESRCH))
 }
 
 // Beat renews the claim. It fails with [ErrClaimed] when it came so late that

@@ -24,7 +24,7 @@ func testClaim(t *testing.T, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	alive := process{first.self.host, os.Getppid()} // any other process that lives
+	alive := claimant{first.self.host, os.Getppid()} // any other process that lives
 	if _, err := s.claim(ctx, "here", alive); !errors.Is(err, ErrClaimed) || !strings.Contains(err.Error(), first.self.host) {
 		t.Errorf("claimed twice: %v", err)
 	}
@@ -53,7 +53,7 @@ func testClaim(t *testing.T, url string) {
 	if err := second.Beat(ctx); err != nil {
 		t.Fatal(err)
 	}
-	third, err := s.claim(ctx, "here", process{first.self.host, os.Getpid()})
+	third, err := s.claim(ctx, "here", claimant{first.self.host, os.Getpid()})
 	if err != nil {
 		t.Fatalf("the holder died: %v", err)
 	}
@@ -75,7 +75,7 @@ func TestOnlyOneOfManyClaims(t *testing.T) {
 	var tries sync.WaitGroup
 	for i := range 4 {
 		tries.Go(func() {
-			if _, err := s.claim(ctx, "here", process{"host" + string(rune('a'+i)), 1}); err == nil {
+			if _, err := s.claim(ctx, "here", claimant{"host" + string(rune('a'+i)), 1}); err == nil {
 				won.Store(i, true)
 			} else if !errors.Is(err, ErrClaimed) {
 				t.Error(err)

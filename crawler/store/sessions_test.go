@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"canopy/crawler/observation"
+	"canopy/crawler/testnet/process"
 )
 
 func TestSessions(t *testing.T) {
@@ -237,7 +238,7 @@ func BenchmarkSessions(b *testing.B) {
 		FROM (SELECT intDiv(number, %d) AS peer, number %% %d AS n FROM numbers(%d))`, each, each, peers*each)); err != nil {
 		b.Fatal(err)
 	}
-	before := processorTime(b)
+	before := process.CPU()
 	for b.Loop() {
 		var sessions uint64
 		var days float64
@@ -249,5 +250,5 @@ func BenchmarkSessions(b *testing.B) {
 		b.ReportMetric(float64(sessions), "sessions")
 	}
 	b.ReportMetric(peers*each*float64(b.N)/b.Elapsed().Seconds(), "probes/s")
-	b.ReportMetric((processorTime(b)-before).Seconds()/float64(b.N), "cpu-s/op")
+	b.ReportMetric((process.CPU()-before).Seconds()/float64(b.N), "cpu-s/op")
 }

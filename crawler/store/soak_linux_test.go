@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"canopy/crawler/testnet/process"
 )
 
 const diskVariable = "CANOPY_TEST_DISK"
@@ -141,7 +143,7 @@ func TestSoakOutage(t *testing.T) {
 	if d, err := time.ParseDuration(os.Getenv("CANOPY_SOAK")); err == nil {
 		outage = d
 	}
-	sent, began, processor := 0, time.Now(), processorTime(t)
+	sent, began, processor := 0, time.Now(), process.CPU()
 	beat := time.NewTicker(time.Second * batch / rate)
 	defer beat.Stop()
 	for time.Since(began) < outage {
@@ -166,26 +168,18 @@ func TestSoakOutage(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	ours, theirs := peakMiB(t, os.Getpid()), peakMiB(t, server.cmd.Process.Pid)
-	t.Logf("%d visits in %s without a server (%.0f/s, %s of processor): %d MiB spooled, taken in %s, none lost, none doubled",
-		sent, took.Round(time.Second), float64(sent)/took.Seconds(), (processorTime(t) - processor).Round(time.Second), spooled>>20, time.Since(began).Round(time.Second))
-	t.Logf("at most %d MiB resident, the visits to send among them; the server %d MiB", ours, theirs)
-	if ours > 512 {
-		t.Errorf("%d MiB resident, want at most 512", ours)
-	}
-}
-
-// peakMiB is the most memory that a process had resident at once.
-func peakMiB(t *testing.T, pid int) int {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	ours, err := process.Memory(os.Getpid(), process.Peak)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(text), "VmHWM:")
-	var kib int
-	if _, err := fmt.Sscan(rest, &kib); err != nil {
+	theirs, err := process.Memory(server.cmd.Process.Pid, process.Peak)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return kib >> 10
+	t.Logf("%d visits in %s without a server (%.0f/s, %s of processor): %d MiB spooled, taken in %s, none lost, none doubled",
+		sent, took.Round(time.Second), float64(sent)/took.Seconds(), (process.CPU() - processor).Round(time.Second), spooled>>20, time.Since(began).Round(time.Second))
+	t.Logf("at most %d MiB resident, the visits to send among them; the server %d MiB", ours>>20, theirs>>20)
+	if ours>>20 > 512 {
+		t.Errorf("%d MiB resident, want at most 512", ours>>20)
+	}
 }

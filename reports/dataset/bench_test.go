@@ -5,8 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"testing"
+
+	"canopy/crawler/testnet/process"
 )
 
 // BenchmarkExport exports 30 crawls. CANOPY_BENCH_VISITS sets the number of
@@ -28,7 +29,7 @@ func BenchmarkExport(b *testing.B) {
 				steps := ""
 				sum, err := Export(b.Context(), readFrom(s), dir, Options{Format: format, Progress: func(p Progress) {
 					if p.Of == 0 || p.Parts == p.Of {
-						steps += fmt.Sprintf("\n%8.1f s %8.1f CPU s  until %s, %d rows", b.Elapsed().Seconds(), cpuSeconds(), p.Table, p.Rows)
+						steps += fmt.Sprintf("\n%8.1f s %8.1f CPU s  until %s, %d rows", b.Elapsed().Seconds(), process.CPU().Seconds(), p.Table, p.Rows)
 					}
 				}})
 				b.Log(steps)
@@ -42,11 +43,4 @@ func BenchmarkExport(b *testing.B) {
 			b.ReportMetric(10e6/60, "wanted-visits/s") // 10 million in a minute
 		})
 	}
-}
-
-// cpuSeconds is what this process has used, the engine included.
-func cpuSeconds() float64 {
-	var use syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &use)
-	return float64(use.Utime.Sec+use.Stime.Sec) + float64(use.Utime.Usec+use.Stime.Usec)/1e6
 }

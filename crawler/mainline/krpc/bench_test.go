@@ -1,7 +1,6 @@
 package krpc_test
 
 import (
-	"syscall"
 	"testing"
 	"time"
 
@@ -9,6 +8,7 @@ import (
 	"github.com/anacrolix/torrent/bencode"
 
 	"canopy/crawler/mainline/krpc"
+	"canopy/crawler/testnet/process"
 )
 
 // BenchmarkDecode reads a find_node reply of 8 nodes; "times-krpc" is how many
@@ -17,7 +17,7 @@ func BenchmarkDecode(b *testing.B) {
 	packet := bencode.MustMarshal(oracleReply())
 	var m krpc.Message
 	b.ReportAllocs()
-	start := cpu(b)
+	start := process.CPU()
 	for b.Loop() {
 		if err := krpc.Decode(packet, &m); err != nil || m.Nodes.Len() != 8 {
 			b.Fatal(err)
@@ -59,7 +59,7 @@ func BenchmarkEncode(b *testing.B) {
 	target, tid := id(2), []byte("abcd")
 	buf := make([]byte, 0, 512)
 	b.ReportAllocs()
-	start := cpu(b)
+	start := process.CPU()
 	for b.Loop() {
 		buf = ask.AppendFindNode(buf[:0], tid, &target)
 	}
@@ -87,19 +87,9 @@ func BenchmarkEncodeReply(b *testing.B) {
 	}
 }
 
-// cpu is the CPU time that this process has used: other than the clock it stands
-// still while others have the machine.
-func cpu(b *testing.B) time.Duration {
-	var ru syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &ru); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
-}
-
 // perOp reports the CPU time of one turn.
 func perOp(b *testing.B, start time.Duration) float64 {
-	own := float64(cpu(b)-start) / float64(max(b.N, 1))
+	own := float64(process.CPU()-start) / float64(max(b.N, 1))
 	b.ReportMetric(own, "CPU-ns/op")
 	return own
 }
@@ -109,11 +99,11 @@ func perOp(b *testing.B, start time.Duration) float64 {
 func ratio(b *testing.B, own float64, other func()) float64 {
 	b.StopTimer()
 	const rounds = 5000
-	start := cpu(b)
+	start := process.CPU()
 	for range rounds {
 		other()
 	}
-	times := float64(cpu(b)-start) / rounds / max(own, 1)
+	times := float64(process.CPU()-start) / rounds / max(own, 1)
 	b.ReportMetric(times, "times-krpc")
 	return times
 }
