@@ -24,7 +24,7 @@ type Agent struct {
 // last. totals are the reachable peers of each crawl.
 func Agents(ctx context.Context, q analysis.Querier, network string, crawls []string, totals []int) ([]Agent, error) {
 	rows, err := q.QueryContext(ctx, `
-SELECT toString(agent), count() AS peers, sumForEach(arrayMap(t -> toUInt64(has(up, t)), range(1, toUInt64(@count) + 1))) AS counts,
+SELECT toString(agent), toInt64(count()), sumForEach(arrayMap(t -> toInt64(has(up, t)), range(1, toUInt64(@count) + 1))),
        sum(arraySum(arrayMap(t -> 1 / @totals[t], up)) AS a) AS weight, sum(a * a) AS squares
 FROM (
     SELECT argMax(agent, visited_at) AS agent, groupUniqArray(toUInt16(indexOf(arrayMap(c -> toUUID(c), @crawls), crawl_id))) AS up
@@ -38,12 +38,28 @@ ORDER BY weight DESC, agent`,
 	if err != nil {
 		return nil, fmt.Errorf("read agents: %w", err)
 	}
+	return readAgents(rows)
+}
+
+// PublishedAgents reads what [Agents] read before a dataset was published, from
+// its table agents; those of few peers stand there together, without a name.
+func PublishedAgents(ctx context.Context, q analysis.Querier, network, scope string) ([]Agent, error) {
+	rows, err := q.QueryContext(ctx, `SELECT agent, peers, counts, weight, squares FROM agents WHERE network = @network AND scope = @scope ORDER BY weight DESC, agent`,
+		sql.Named("network", network), sql.Named("scope", scope))
+	if err != nil {
+		return nil, fmt.Errorf("read agents: %w", err)
+	}
+	return readAgents(rows)
+}
+
+// readAgents reads rows of agents to their end.
+func readAgents(rows *sql.Rows) ([]Agent, error) {
 	defer func() { _ = rows.Close() }()
 	var agents []Agent
 	for rows.Next() {
 		var a Agent
-		var peers uint64
-		var counts []uint64
+		var peers int64
+		var counts []int64
 		if err := rows.Scan(&a.Agent, &peers, &counts, &a.Weight, &a.Squares); err != nil {
 			return nil, fmt.Errorf("read agents: %w", err)
 		}
