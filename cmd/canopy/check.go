@@ -87,8 +87,8 @@ type checker interface {
 
 func mainlineChecker(o walkerOptions) (checker, error) {
 	return mainline.NewChecker(mainline.Config{
-		Bind: o.crawl.bind, Allow: func(a netip.AddrPort) bool { return o.allow(a.Addr()) }, Pacer: o.pacer, Logger: o.logger,
-	}, o.refuse)
+		Bind: o.crawl.bind, Allow: func(a netip.AddrPort) bool { return o.allow(a.Addr()) }, Refuse: o.refuse, Pacer: o.pacer, Logger: o.logger,
+	})
 }
 
 func ipfsChecker(o walkerOptions) (checker, error) {

@@ -86,7 +86,7 @@ func (a *asker) close() {
 // without an ID may have any.
 func (a *asker) find(ctx context.Context, p Peer, target krpc.ID, tries int) (named []Peer, sent int, ok bool) {
 	s, addr := a.servers[p.family()], p.Addr()
-	if s == nil || a.self[p] || !a.allowed(addr) || a.cfg.Refuse(p.ID.String()) || a.spares != nil && a.spares(&p.ID) {
+	if s == nil || a.self[p] || !a.cfg.allowed(addr) || a.cfg.Refuse(p.ID.String()) || a.spares != nil && a.spares(&p.ID) {
 		return nil, 0, false
 	}
 	input := dht.QueryInput{
@@ -94,7 +94,7 @@ func (a *asker) find(ctx context.Context, p Peer, target krpc.ID, tries int) (na
 		MsgArgs:  anacrolix.MsgArgs{Target: anacrolix.ID(target), InfoHash: anacrolix.ID(target), Want: a.want},
 		NumTries: 1, RateLimiting: dht.QueryRateLimiting{NotAny: true},
 	}
-	for sent < tries && a.pace(ctx, addr.Addr()) {
+	for sent < tries && a.cfg.pace(ctx, addr.Addr()) {
 		sent++
 		began := time.Now()
 		r := s.Query(ctx, dht.NewAddr(net.UDPAddrFromAddrPort(addr)), "find_node", input)
@@ -109,31 +109,13 @@ func (a *asker) find(ctx context.Context, p Peer, target krpc.ID, tries int) (na
 		}
 		r.Reply.R.ForAllNodes(func(n anacrolix.NodeInfo) {
 			ip, valid := netip.AddrFromSlice(n.Addr.IP)
-			if at := netip.AddrPortFrom(ip.Unmap(), uint16(n.Addr.Port)); valid && a.allowed(at) && len(named) < maxHeard {
+			if at := netip.AddrPortFrom(ip.Unmap(), uint16(n.Addr.Port)); valid && a.cfg.allowed(at) && len(named) < maxHeard {
 				named = append(named, NewPeer(krpc.ID(n.ID), at))
 			}
 		})
 		return named, sent, true
 	}
 	return nil, sent, false
-}
-
-func (a *asker) allowed(addr netip.AddrPort) bool {
-	return addr.Port() != 0 && !addr.Addr().IsUnspecified() && !addr.Addr().IsMulticast() && a.cfg.Allow(addr)
-}
-
-// pace waits until addr may be asked. It reports false when ctx ends.
-func (a *asker) pace(ctx context.Context, addr netip.Addr) bool {
-	for a.cfg.Pacer != nil {
-		wait := a.cfg.Pacer.Take(addr, time.Now())
-		if wait <= 0 {
-			break
-		}
-		if !sleep(ctx, wait) {
-			return false
-		}
-	}
-	return ctx.Err() == nil
 }
 
 // sleep waits. It reports false when ctx ends.

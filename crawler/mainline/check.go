@@ -17,14 +17,13 @@ import (
 // leads into the network, and who has the content of an info-hash (BEP 5, BEP
 // 33). It remembers nobody: every search begins at the entry points it is given.
 type Checker struct {
-	cfg    Config
-	refuse func(id string) bool
-	phone  *phone
+	cfg   Config
+	phone *phone
 }
 
 // NewChecker opens sockets. Of cfg it takes no notice of Bootstrap, Zone and
-// what reads tables; refuse tells the node IDs that must not be asked.
-func NewChecker(cfg Config, refuse func(id string) bool) (*Checker, error) {
+// what reads tables.
+func NewChecker(cfg Config) (*Checker, error) {
 	cfg.Bootstrap = nil
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -34,10 +33,7 @@ func NewChecker(cfg Config, refuse func(id string) bool) (*Checker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open sockets to check by: %w", err)
 	}
-	c := &Checker{cfg: cfg, refuse: refuse}
-	if c.refuse == nil {
-		c.refuse = func(string) bool { return false }
-	}
+	c := &Checker{cfg: cfg}
 	if c.phone, err = openPhone(cfg, addrs...); err != nil {
 		return nil, fmt.Errorf("open sockets to check by: %w", err)
 	}
@@ -83,7 +79,7 @@ func (c *Checker) addresses(ctx context.Context, entry string) (addrs []netip.Ad
 		return nil, "the name can't be resolved", nil //nolint:nilerr // a name that is gone is a result
 	}
 	for _, ip := range ips[:min(len(ips), maxAddresses)] {
-		if addr := netip.AddrPortFrom(ip.Unmap(), uint16(number)); c.phone.allowed(addr) {
+		if addr := netip.AddrPortFrom(ip.Unmap(), uint16(number)); c.cfg.allowed(addr) {
 			addrs = append(addrs, addr)
 		}
 	}
@@ -132,7 +128,7 @@ func (c *Checker) findNode(target krpc.ID) func(b, tid []byte) []byte {
 func (c *Checker) named(m *krpc.Message) []Peer {
 	var set heard
 	add := func(n krpc.Node) {
-		if c.phone.allowed(n.Addr) && !c.refuse(n.ID.String()) {
+		if c.cfg.allowed(n.Addr) && !c.cfg.Refuse(n.ID.String()) {
 			set.add(NewPeer(n.ID, n.Addr))
 		}
 	}

@@ -30,7 +30,7 @@ import (
 
 func newChecker(tb testing.TB) *mainline.Checker {
 	tb.Helper()
-	c, err := mainline.NewChecker(local(), nil)
+	c, err := mainline.NewChecker(local())
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestCheckKeepsThePolicy(t *testing.T) {
 	entry := silentEntry(t)
 	cfg := local()
 	cfg.Allow = func(netip.AddrPort) bool { return false }
-	c, err := mainline.NewChecker(cfg, nil)
+	c, err := mainline.NewChecker(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

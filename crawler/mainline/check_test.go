@@ -41,8 +41,8 @@ func looseChecker(t *testing.T, refuse func(string) bool) *Checker {
 	t.Helper()
 	c, err := NewChecker(Config{
 		Bind: []string{"127.0.0.1"}, Allow: func(a netip.AddrPort) bool { return a.Addr().IsLoopback() },
-		MinTimeout: 300 * time.Millisecond,
-	}, refuse)
+		MinTimeout: 300 * time.Millisecond, Refuse: refuse,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package mainline
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"math"
@@ -91,6 +92,25 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
+}
+
+// allowed tells whether one of our questions may go to addr.
+func (c Config) allowed(addr netip.AddrPort) bool {
+	return addr.Port() != 0 && !addr.Addr().IsUnspecified() && !addr.Addr().IsMulticast() && c.Allow(addr)
+}
+
+// pace waits until addr may be asked. It reports false when ctx ends.
+func (c Config) pace(ctx context.Context, addr netip.Addr) bool {
+	for c.Pacer != nil {
+		wait := c.Pacer.Take(addr, time.Now())
+		if wait <= 0 {
+			break
+		}
+		if !sleep(ctx, wait) {
+			return false
+		}
+	}
+	return ctx.Err() == nil
 }
 
 // check refuses what can't work, naming the value.

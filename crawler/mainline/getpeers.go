@@ -53,7 +53,7 @@ type reply struct {
 // hear takes in nodes that one names, who was heard of itself.
 func (g *gathering) hear(from Peer, named ...Peer) {
 	for _, p := range named {
-		if _, heard := g.depth[p]; !heard && !g.c.refuse(p.ID.String()) {
+		if _, heard := g.depth[p]; !heard && !g.c.cfg.Refuse(p.ID.String()) {
 			g.depth[p] = g.depth[from] + 1
 			g.add(p)
 		}
@@ -178,7 +178,7 @@ func (g *gathering) keep(m *krpc.Message) (any bool) {
 			g.search.Cut = true
 			return any
 		}
-		if g.c.phone.allowed(at) {
+		if g.c.cfg.allowed(at) {
 			g.holders[at], any = true, true
 		}
 	}

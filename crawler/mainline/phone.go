@@ -123,7 +123,7 @@ type said struct {
 func (p *phone) call(ctx context.Context, to netip.AddrPort, question func(b, tid []byte) []byte) (said, error) {
 	s := said{outcome: observation.NoAddress}
 	conn := p.conns[familyOf(to.Addr())]
-	if conn == nil || !p.allowed(to) {
+	if conn == nil || !p.cfg.allowed(to) {
 		return s, nil
 	}
 	c := call{to, make(chan *krpc.Message, 1)}
@@ -132,7 +132,7 @@ func (p *phone) call(ctx context.Context, to netip.AddrPort, question func(b, ti
 	packet := question(nil, tid[:])
 	s.outcome = observation.Timeout
 	for s.sent < maxSends {
-		if !p.rules().pace(ctx, to.Addr()) {
+		if !p.cfg.pace(ctx, to.Addr()) {
 			return s, context.Cause(ctx)
 		}
 		began := time.Now()
@@ -161,11 +161,6 @@ func (p *phone) call(ctx context.Context, to netip.AddrPort, question func(b, ti
 	}
 	return s, nil
 }
-
-// rules say whom we may ask, and when.
-func (p *phone) rules() *asker { return &asker{cfg: p.cfg} }
-
-func (p *phone) allowed(to netip.AddrPort) bool { return p.rules().allowed(to) }
 
 func (p *phone) expect(c call) (tid [4]byte) {
 	p.mu.Lock()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"time"
 
 	"github.com/anacrolix/dht/v2"
@@ -21,9 +20,8 @@ import (
 // of anacrolix/dht (BEP 43): probes are few, and should come from what every
 // node takes for a client.
 type Prober struct {
+	cfg    Config
 	server *dht.Server
-	allow  func(netip.AddrPort) bool
-	pacer  Pacer
 }
 
 const (
@@ -59,7 +57,7 @@ func NewProber(cfg Config) (*Prober, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start prober: %w", err), raw.Close())
 	}
-	return &Prober{server: server, allow: cfg.Allow, pacer: cfg.Pacer}, nil
+	return &Prober{cfg: cfg, server: server}, nil
 }
 
 // Close frees the socket.
@@ -77,12 +75,12 @@ func (p *Prober) Probe(ctx context.Context, t observation.Target) (observation.P
 	if err != nil {
 		return probe, fmt.Errorf("probe node: %w", err)
 	}
-	if !t.Address.IsValid() || t.Address.Port() == 0 || !p.allow(t.Address) {
+	if !t.Address.IsValid() || t.Address.Port() == 0 || !p.cfg.Allow(t.Address) {
 		probe.Outcome = observation.NoAddress
 		return probe, nil
 	}
-	if err := p.pace(ctx, t.Address.Addr()); err != nil {
-		return probe, err
+	if !p.cfg.pace(ctx, t.Address.Addr()) {
+		return probe, ctx.Err()
 	}
 	probe.ProbedAt = time.Now()
 	result := p.server.Query(ctx, dht.NewAddr(net.UDPAddrFromAddrPort(t.Address)), "ping", dht.QueryInput{NumTries: probeTries})
@@ -106,24 +104,6 @@ func (p *Prober) Probe(ctx context.Context, t observation.Target) (observation.P
 		}
 	}
 	return probe, nil
-}
-
-// pace waits until addr may be asked.
-func (p *Prober) pace(ctx context.Context, addr netip.Addr) error {
-	if p.pacer == nil {
-		return nil
-	}
-	for {
-		wait := p.pacer.Take(addr, time.Now())
-		if wait <= 0 {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
-	}
 }
 
 // answersOnly is a socket that lets well-formed answers through: a read-only
