@@ -3,9 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
-	"fmt"
+	"maps"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -180,18 +181,10 @@ func (a *app) prepareChecks(o checkOptions, policy *crawler.Policy, list findabi
 	if err != nil {
 		return nil, err
 	}
-	o.pace.Global.PerSecond = o.rate
-	scope := observation.ScopeGlobal
-	if o.local { // the pace that protects strangers' networks is not needed on our own
-		scope = observation.ScopeLocal
-		o.pace.PerPrefix, o.pace.Global = crawler.Rate{}, crawler.Rate{PerSecond: o.rate, Burst: 500}
-	}
+	scope := o.reach()
 	for _, n := range wanted {
 		of := list.Of(n.name)
-		c, err := n.checker(walkerOptions{
-			crawl: o.crawlOptions, allow: func(addr netip.Addr) bool { return policy.Allow(addr) }, refuse: policy.OptOut.HasPeer,
-			pacer: crawler.NewPacer(o.pace), logger: a.logger,
-		})
+		c, err := n.checker(a.walkerOptions(o.crawlOptions, policy))
 		if err != nil {
 			return runs, usageError{err}
 		}
@@ -215,39 +208,24 @@ func (a *app) prepareChecks(o checkOptions, policy *crawler.Policy, list findabi
 
 // wanted are the networks of the list, or those of them that the user named.
 func (o checkOptions) wanted(list findability.List) ([]network, error) {
-	var names []string
-	for _, n := range networks {
-		names = append(names, n.name)
-	}
-	known := func(name string) error {
-		for _, n := range names {
-			if n == name {
-				return nil
-			}
-		}
-		return usagef("check: there is no network %q, only %s", name, strings.Join(names, ", "))
-	}
-	for _, name := range o.networks {
-		if err := known(name); err != nil {
-			return nil, err
-		}
-	}
 	listed := map[string]bool{}
 	for _, c := range list.Content {
 		listed[c.Network] = true
 	}
-	for _, e := range list.EntryPoints {
+	for _, e := range list.EntryPoints { // beside content of the user's, entry points alone ask for no check
 		listed[e.Network] = listed[e.Network] || len(list.Content) == 0 || o.list == ""
 	}
-	for name := range listed {
-		if err := known(name); err != nil {
-			return nil, err
-		}
-	}
+	var names []string
 	var wanted []network
 	for _, n := range networks {
-		if named := fmt.Sprintf(",%s,", strings.Join(o.networks, ",")); listed[n.name] && (len(o.networks) == 0 || strings.Contains(named, ","+n.name+",")) {
+		names = append(names, n.name)
+		if listed[n.name] && (len(o.networks) == 0 || slices.Contains(o.networks, n.name)) {
 			wanted = append(wanted, n)
+		}
+	}
+	for _, name := range append(slices.Clone(o.networks), slices.Sorted(maps.Keys(listed))...) {
+		if !slices.Contains(names, name) {
+			return nil, usagef("check: there is no network %q, only %s", name, strings.Join(names, ", "))
 		}
 	}
 	if len(wanted) == 0 {

@@ -86,7 +86,6 @@ func (a *app) runCrawl(ctx context.Context, n network, o crawlOptions) error {
 	if o.rate <= 0 {
 		return usagef("crawl %s: --rate must be above 0", n.name)
 	}
-	o.pace.Global.PerSecond = o.rate
 	run, err := a.prepareCrawl(n, o) // before anything is opened: it reads what the user wrote
 	if err != nil {
 		return err
@@ -143,16 +142,10 @@ func (a *app) prepareCrawl(n network, o crawlOptions) (crawlFunc, error) {
 	if err != nil {
 		return nil, err
 	}
-	scope := observation.ScopeGlobal
-	if o.local { // the pace that protects strangers' networks is not needed on our own
-		scope = observation.ScopeLocal
-		o.pace.PerPrefix, o.pace.Global = crawler.Rate{}, crawler.Rate{PerSecond: o.rate, Burst: 500}
-	}
-	walk, err := n.walker(walkerOptions{
-		crawl: o, allow: func(addr netip.Addr) bool { return policy.Allow(addr) }, refuse: policy.OptOut.HasPeer,
-		pacer: crawler.NewPacer(o.pace), logger: a.logger,
-		recent: func(ctx context.Context) []string { return a.recentPeers(ctx, n.name) },
-	})
+	scope := o.reach()
+	opts := a.walkerOptions(o, policy)
+	opts.recent = func(ctx context.Context) []string { return a.recentPeers(ctx, n.name) }
+	walk, err := n.walker(opts)
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -167,6 +160,25 @@ func (a *app) prepareCrawl(n network, o crawlOptions) (crawlFunc, error) {
 			Settings: map[string]any{"pace": o.pace, "bootstrap": o.bootstrap, "local": o.local, "contact": o.contact},
 		})
 	}, nil
+}
+
+// reach says how far these settings go, and sets the pace that goes with it.
+func (o *crawlOptions) reach() string {
+	o.pace.Global.PerSecond = o.rate
+	if !o.local {
+		return observation.ScopeGlobal
+	}
+	// The pace that protects strangers' networks is not needed on our own.
+	o.pace.PerPrefix, o.pace.Global = crawler.Rate{}, crawler.Rate{PerSecond: o.rate, Burst: 500}
+	return observation.ScopeLocal
+}
+
+// walkerOptions are what contacts peers as these settings and a policy want it.
+func (a *app) walkerOptions(o crawlOptions, policy *crawler.Policy) walkerOptions {
+	return walkerOptions{
+		crawl: o, allow: func(addr netip.Addr) bool { return policy.Allow(addr) }, refuse: policy.OptOut.HasPeer,
+		pacer: crawler.NewPacer(o.pace), logger: a.logger,
+	}
 }
 
 // needsFacts is why a wish can't be honoured.

@@ -59,13 +59,5 @@ func (a *app) runFigures(ctx context.Context, dir, out string) (err error) {
 	if err := report.Write(out); err != nil {
 		return err
 	}
-	path := filepath.Join(out, reports.Index)
-	if a.json {
-		return a.printJSON(map[string]any{"report": path, "headlines": report.Headlines()})
-	}
-	for _, headline := range report.Headlines() {
-		fmt.Fprintln(a.stdout, headline)
-	}
-	fmt.Fprintln(a.stdout, "Report:", path)
-	return nil
+	return a.printReport(report, out)
 }

@@ -82,7 +82,12 @@ func (a *app) runReport(ctx context.Context, o reportOptions) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(o.out, "index.html")
+	return a.printReport(report, o.out)
+}
+
+// printReport says what a report found, and where it is.
+func (a *app) printReport(report *reports.Report, dir string) error {
+	path := filepath.Join(dir, reports.Index)
 	if a.json {
 		return a.printJSON(map[string]any{"report": path, "headlines": report.Headlines()})
 	}
