@@ -121,9 +121,20 @@ func (n *Network) drawClearcut(draw func(name, title, caption string, chart figu
 func (n *Network) clearcutCaption(r *clearcut.Result) string {
 	k := r.Crawl.Network.K
 	return fmt.Sprintf("Unit: share of iterative lookups (k = %d, alpha = %d) from random survivors to random keys that find the closest living peer. "+
-		"n\u00a0=\u00a0%s for each point, on the tables of %s that answered, %s. Each point: all larger ones are gone too. Random: mean over %s of the same size. "+
+		"n\u00a0=\u00a0%s for each point, on the tables of %s that answered, %s. Each point: all larger ones are gone too. %s"+
 		"Band: 95\u00a0%% interval, Wilson over lookups, for random sets on the effective sample size.",
-		k, r.Crawl.Network.Alpha, plural(r.Scenario.Lookups, "lookup"), plural(r.Living, "peer"), r.Crawl.StartedAt.Format("2 January 2006 15:04"), plural(r.Scenario.Repetitions, "set"))
+		k, r.Crawl.Network.Alpha, plural(r.Scenario.Lookups, "lookup"), plural(r.Living, "peer"), r.Crawl.StartedAt.Format("2 January 2006 15:04"), randomWords(r))
+}
+
+// randomWords says of how many lookups points at random are made: each set has
+// an equal part of them, so that a few may be left over.
+func randomWords(r *clearcut.Result) string {
+	for _, s := range r.Steps {
+		if s.Random != nil {
+			return fmt.Sprintf("Random: mean over %s of the same size, %s in all. ", plural(r.Scenario.Repetitions, "set"), plural(s.Random.Recorded.Success.N, "lookup"))
+		}
+	}
+	return ""
 }
 
 func (n *Network) clearcutChart() figure.Curves {

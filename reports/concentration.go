@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"canopy/analysis"
+	"canopy/analysis/comparison"
 	"canopy/analysis/concentration"
 	"canopy/analysis/shares"
 	"canopy/reports/figure"
@@ -117,10 +118,10 @@ func (n *Network) concentrationTrend() figure.Lines {
 func (n *Network) concentrationFinding() string {
 	list, _ := n.trends()
 	first, last := list[0].Trend[0], list[0].Trend[len(list[0].Trend)-1]
-	switch {
-	case last.Lower > first.Upper:
+	switch change := comparison.Difference(last, first); {
+	case change.Lower > 0:
 		return "Fewer peers stand with the largest " + list[0].Unit + ": their effective number rose from " + decimal(first) + " to " + decimal(last)
-	case last.Upper < first.Lower:
+	case change.Upper < 0:
 		return "More peers stand with the largest " + list[0].Unit + ": their effective number fell from " + decimal(first) + " to " + decimal(last)
 	}
 	return "How concentrated the network is over " + list[0].Unit + " did not change clearly from the first crawl to the last"

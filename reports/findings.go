@@ -3,6 +3,7 @@ package reports
 import (
 	"fmt"
 
+	"canopy/analysis/comparison"
 	"canopy/analysis/shares"
 )
 
@@ -76,13 +77,14 @@ func (n *Network) trendOf(class string) Trend {
 	return n.Trend[0]
 }
 
-// trendFinding compares the ends of a trend; what names whose share it is.
+// trendFinding compares the ends of a trend, as periods are compared: intervals
+// may overlap and the change be clear. what names whose share it is.
 func trendFinding(t Trend, what string) string {
 	first, last := t.Shares[0], t.Shares[len(t.Shares)-1]
-	switch {
-	case last.Lower > first.Upper:
+	switch change := comparison.Difference(last, first); {
+	case change.Lower > 0:
 		return fmt.Sprintf("The share of %s rose from %s to %s", what, percent(first), percent(last))
-	case last.Upper < first.Lower:
+	case change.Upper < 0:
 		return fmt.Sprintf("The share of %s fell from %s to %s", what, percent(first), percent(last))
 	}
 	return fmt.Sprintf("The share of %s did not change clearly from the first crawl to the last", what)
@@ -120,7 +122,7 @@ func (n *Network) outcomeCaption() string {
 		visits, crawls = visits+o.Total(), len(o.Counts)
 	}
 	return fmt.Sprintf("Unit: share of discovered peers, mean of crawls; each was visited once in a crawl, with a second try after silence. n\u00a0=\u00a0%s in %s, %s. Interval: 95\u00a0%%, Wilson on the effective sample size.",
-		plural(visits, "visit"), plural(crawls, "crawl"), dates(n.Crawls[0].StartedAt, n.Crawls[len(n.Crawls)-1].StartedAt))
+		plural(visits, "visit"), plural(crawls, "crawl"), dates(n.visited()))
 }
 
 // headline is the answer in one sentence, with its bound.

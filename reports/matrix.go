@@ -106,8 +106,12 @@ func inCell(c shares.Cell, class string) analysis.Estimate {
 }
 
 func (n *Network) countingCaption() string {
-	return fmt.Sprintf("Unit: share of what each row counts, in %s, %s; the table beside it gives the number of units. A unit with several classes is mixed. "+
-		"Interval: 95\u00a0%%, Wilson, for means on the effective sample size.", plural(len(n.Used), "crawl"), dates(n.period()))
+	least, most := n.Counting.Hosting[0].Units, 0
+	for _, c := range n.Counting.Hosting {
+		least, most = min(least, c.Units), max(most, c.Units)
+	}
+	return fmt.Sprintf("Unit: share of what each row counts. n\u00a0=\u00a0%s to %s units, as the table beside it tells of each row, in %s, %s. A unit with several classes is mixed. "+
+		"Interval: 95\u00a0%%, Wilson, for means on the effective sample size.", count(least), count(most), plural(len(n.Used), "crawl"), dates(n.period()))
 }
 
 func (n *Network) countingChart(class string) figure.Bars {

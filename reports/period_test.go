@@ -230,16 +230,18 @@ func TestWrittenOver(t *testing.T) {
 }
 
 func TestTablesForPrograms(t *testing.T) {
-	raw, err := tableCSV(&page.Table{Head: []string{"Organisation", "share", "peers"}, Rows: [][]string{
-		{`=HYPERLINK("x")`, "54\u00a0% (51.5–57)", "1\u00a0234\u00a0567"}, {"@a", "–", "12"}, {" +b\n\"", "<0.1\u00a0% (0–0.2)", "-3"}, {"-2.5 (-3.0 to +1.0)", "12\u00a0345 (12\u00a0000–13\u00a0000)", ""},
+	raw, err := tableCSV(&page.Table{Head: []string{"Organisation", "share", "change", "peers"}, Rows: [][]string{
+		{`=HYPERLINK("x")`, "54\u00a0% (51.5–57)", "12\u00a0345 (12\u00a0000–13\u00a0000)", "1\u00a0234\u00a0567"}, {"@a", "–", "", "12"},
+		{" +b\n\"", "<0.1\u00a0% (0–0.2)", "-2.5 (-3.0 to +1.0)", "-3"}, {"c", "34\u00a0%", "3\u00a0min (2–4)", ""}, {"d", "99.9\u00a0% (99.0–>99.9)", "7\u00a0% (5–9)", ""},
 	}})
 	must(t, err)
 	rows, err := csv.NewReader(strings.NewReader(string(raw))).ReadAll()
 	must(t, err)
 	want := [][]string{
-		{"Organisation", "Organisation, lower", "Organisation, upper", "share", "share, lower", "share, upper", "peers"},
-		{`'=HYPERLINK("x")`, "", "", "54", "51.5", "57", "1234567"}, {"'@a", "", "", "–", "", "", "12"},
-		{"' +b\n\"", "", "", "<0.1 % (0–0.2)", "", "", "-3"}, {"-2.5", "-3.0", "1.0", "12345", "12000", "13000", ""},
+		{"Organisation", "share (%)", "share, lower (%)", "share, upper (%)", "change", "change, lower", "change, upper", "peers"},
+		{`'=HYPERLINK("x")`, "54", "51.5", "57", "12345", "12000", "13000", "1234567"}, {"'@a", "–", "", "", "", "", "", "12"},
+		{"' +b\n\"", "<0.1", "0", "0.2", "-2.5", "-3.0", "1.0", "-3"}, {"c", "34", "", "", "3 min", "2 min", "4 min", ""},
+		{"d", "99.9", "99.0", ">99.9", "7 %", "5 %", "9 %", ""},
 	}
 	if !slices.EqualFunc(rows, want, slices.Equal[[]string]) {
 		t.Errorf("got  %q\nwant %q", rows, want)

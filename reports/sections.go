@@ -213,7 +213,7 @@ func (v view) concentration(c *Concentration, noun string) []page.Block {
 		})
 	}
 	terms = append(terms, page.Term{
-		Name: "HHI " + hundredths(c.HHI) + ", Gini " + hundredths(c.Gini),
+		Name: "HHI " + index(c.HHI) + ", Gini " + index(c.Gini),
 		Meaning: fmt.Sprintf("Over the %s of reachable peers whose holder is known, %s in all. Gini can’t be compared between different numbers of holders.",
 			percent(c.Known), plural(c.HHI.N, "distinct peer")),
 	})
@@ -238,8 +238,14 @@ func whole(e analysis.Estimate) string {
 	return s
 }
 
-func hundredths(e analysis.Estimate) string {
-	return fmt.Sprintf("%.2f (%.2f–%.2f)", e.Value, e.Lower, e.Upper)
+// index writes a number between 0 and 1 with as many digits as its interval
+// warrants: two, or three where two would hide the interval.
+func index(e analysis.Estimate) string {
+	digits := 2
+	if e.Upper-e.Lower < 0.04 {
+		digits = 3
+	}
+	return fmt.Sprintf("%.*f (%.*f–%.*f)", digits, e.Value, digits, e.Lower, digits, e.Upper)
 }
 
 func (v view) clients() page.Section {
@@ -256,7 +262,11 @@ func (v view) clients() page.Section {
 
 func (v view) reachability() page.Section {
 	if v.Answered == nil {
-		return v.part("reachability", "Reachability", notice("No peer was visited in these crawls."))
+		absent := "No peer was visited in these crawls."
+		if len(snapshots(v.Crawls)) == 0 {
+			absent = "No whole crawl in this period: a crawl that was cut short, or kept to a zone, does not tell which share of the peers answers."
+		}
+		return v.part("reachability", "Reachability", notice("%s", absent))
 	}
 	var rows [][]string
 	for _, o := range v.Outcomes {
@@ -278,7 +288,7 @@ func (v view) sessions() page.Section {
 		{Name: "Seen in one crawl only", Meaning: percentInterval(s.OneShare)},
 		{Name: "Sessions seen", Meaning: fmt.Sprintf("%s: %s already up at the first crawl, %s still up at the last, %s with both ends inside; %s came back after an absence.",
 			count(s.Sessions), count(s.OpenStart), count(s.OpenEnd), count(s.Closed), plural(s.Returns, "peer"))},
-		{Name: "Shortest session that can't be missed", Meaning: lasting(s.Shortest) + ", the longest time between two visits of one peer in consecutive crawls. Shorter ones are seen by chance, so short-lived peers are undercounted."},
+		{Name: "Shortest session that can't be missed", Meaning: lasting(s.Shortest) + ", the longest that can pass between two visits of one peer in consecutive crawls: from the start of one to the end of the next. Shorter ones are seen by chance, so short-lived peers are undercounted."},
 	}
 	var rows [][]string
 	for _, step := range s.Steps {

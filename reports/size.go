@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"time"
 
 	"canopy/analysis"
 	size "canopy/analysis/population"
@@ -52,14 +53,29 @@ func (n *Network) takeSize(result *size.Result) {
 	}
 }
 
-// snapshots are the IDs of the crawls of a whole network.
+// snapshots are the IDs of the crawls of a whole network. One that was cut short
+// is none: it has not asked twice those who were silent.
 func snapshots(crawls []reachability.Crawl) (ids []string) {
 	for _, c := range crawls {
-		if c.Zone == "" {
+		if c.Snapshot() {
 			ids = append(ids, c.ID)
 		}
 	}
 	return ids
+}
+
+// visited is from the first to the last crawl of a whole network.
+func (n *Network) visited() (first, last time.Time) {
+	for _, c := range n.Crawls {
+		switch {
+		case !c.Snapshot():
+			continue
+		case first.IsZero():
+			first = c.StartedAt
+		}
+		last = c.StartedAt
+	}
+	return first, last
 }
 
 // sized is one of the three answers.

@@ -37,25 +37,82 @@ func tables(sections []page.Section) (files []file, err error) {
 	return files, nil
 }
 
-// interval95 is a number and its interval as tables show them.
-var interval95 = regexp.MustCompile(strings.ReplaceAll(`^(N)(?:\x{a0}%)? \((N)(?:–| to )(N)\)$`, "N", `[+-]?\d[\d.]*(?:\x{a0}\d{3})*`))
+// measured is a number with its unit and interval, as far as it has these, as
+// tables show them.
+var measured = regexp.MustCompile(strings.ReplaceAll(`^(N)(?:\x{a0}(%|ms|s|min|h|days))?(?: \((N)(?:–| to )(N)\))?$`, "N", `[<>]?[+-]?\d[\d.]*(?:\x{a0}\d{3})*`))
 
-// tableCSV writes a table for programs: numbers without marks of thousands, and
-// an interval in columns of its own.
-func tableCSV(t *page.Table) ([]byte, error) {
-	wide := make([]bool, len(t.Head))
-	for _, row := range t.Rows {
-		for i, cell := range row {
-			wide[i] = wide[i] || interval95.MatchString(cell)
+// column is how the numbers of a column of a table are written for programs.
+type column struct {
+	wide bool   // they have intervals
+	unit string // that all of them share
+}
+
+// columns finds out how to write the columns of a table.
+func columns(t *page.Table) []column {
+	list := make([]column, len(t.Head))
+	for i := range list {
+		units := map[string]bool{}
+		for _, row := range t.Rows {
+			if m := measured.FindStringSubmatch(row[i]); m != nil {
+				units[m[2]] = true
+				list[i].wide = list[i].wide || m[3] != ""
+			}
+		}
+		for unit := range units {
+			if len(units) == 1 {
+				list[i].unit = unit
+			}
 		}
 	}
+	return list
+}
+
+// heads are those of a column named so.
+func (c column) heads(name string) []string {
+	unit := ""
+	if c.unit != "" {
+		unit = " (" + c.unit + ")"
+	}
+	heads := []string{plainCell(name) + unit}
+	if c.wide {
+		heads = append(heads, plainCell(name)+", lower"+unit, plainCell(name)+", upper"+unit)
+	}
+	return heads
+}
+
+// cells writes a cell of the table. Where units differ within the column, each
+// number keeps its own.
+func (c column) cells(cell string) []string {
+	list := make([]string, 1, 3)
+	if c.wide {
+		list = list[:3]
+	}
+	m := measured.FindStringSubmatch(cell)
+	if m == nil {
+		list[0] = plainCell(cell)
+		return list
+	}
+	unit := ""
+	if m[2] != "" && c.unit == "" {
+		unit = " " + m[2]
+	}
+	for i, number := range []string{m[1], m[3], m[4]} {
+		if i < len(list) && number != "" {
+			list[i] = plainCell(plainCell(number) + unit)
+		}
+	}
+	return list
+}
+
+// tableCSV writes a table for programs: numbers without marks of thousands,
+// their unit in the head, and an interval in columns of its own.
+func tableCSV(t *page.Table) ([]byte, error) {
 	var out bytes.Buffer
 	w := csv.NewWriter(&out)
+	how := columns(t)
 	var head []string
 	for i, h := range t.Head {
-		if head = append(head, plainCell(h)); wide[i] {
-			head = append(head, plainCell(h)+", lower", plainCell(h)+", upper")
-		}
+		head = append(head, how[i].heads(h)...)
 	}
 	if err := w.Write(head); err != nil {
 		return nil, err
@@ -63,15 +120,7 @@ func tableCSV(t *page.Table) ([]byte, error) {
 	for _, row := range t.Rows {
 		var cells []string
 		for i, cell := range row {
-			m := interval95.FindStringSubmatch(cell)
-			switch {
-			case !wide[i]:
-				cells = append(cells, plainCell(cell))
-			case m == nil:
-				cells = append(cells, plainCell(cell), "", "")
-			default:
-				cells = append(cells, plainCell(m[1]), plainCell(m[2]), plainCell(m[3]))
-			}
+			cells = append(cells, how[i].cells(cell)...)
 		}
 		if err := w.Write(cells); err != nil {
 			return nil, err
