@@ -25,9 +25,9 @@ func (n *Network) landFinding() string {
 		if s.Share.Value >= 1 {
 			return "On whose land these peers stand is not known: no address facts matched"
 		}
-		return sentence(fraction(s.Share.Value)) + " of the reachable peers stand on land that no address data names"
+		return sentence(part(s.Share)) + " of the reachable peers stand on land that no address data names"
 	}
-	return sentence(fraction(s.Share.Value)) + " of the reachable peers " + landPhrase(s.Class)
+	return sentence(part(s.Share)) + " of the reachable peers " + landPhrase(s.Class)
 }
 
 // community is the share run by communities.
@@ -93,7 +93,7 @@ func trendFinding(t Trend, what string) string {
 func (n *Network) clientFinding() string {
 	s := largestOf(n.Clients)
 	if s.Class == "" {
-		return sentence(fraction(s.Share.Value)) + " of the reachable peers do not say which program they run"
+		return sentence(part(s.Share)) + " of the reachable peers do not say which program they run"
 	}
 	return fmt.Sprintf("%s is the most frequent client: %s of the reachable peers announce it", named(s.Class, ""), percent(s.Share))
 }
@@ -113,7 +113,7 @@ func (n *Network) outcomeFinding() string {
 	if n.Answered == nil {
 		return "No visit ended in an answer"
 	}
-	return sentence(fraction(n.Answered.Value)) + " of the peers that others named answered"
+	return sentence(part(*n.Answered)) + " of the peers that others named answered"
 }
 
 func (n *Network) outcomeCaption() string {

@@ -3,6 +3,7 @@ package reports
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"canopy/analysis"
@@ -14,7 +15,8 @@ import (
 // Counting is every share in every way of counting it.
 type Counting struct {
 	Hosting  []shares.Cell `json:"hosting"`
-	Operator []shares.Cell `json:"operator"` // as far as the evidence decides; who never answered is undecided
+	Operator []shares.Cell `json:"operator"`        // as far as the evidence decides; who never answered is undecided
+	Moved    string        `json:"moved,omitempty"` // what to know where peers changed land within the period
 }
 
 // readCounting counts hosting classes and verdicts in every cell; all are the
@@ -39,7 +41,11 @@ func (n *Network) readCounting(ctx context.Context, q analysis.Querier, all []pe
 	if n.Counting.Hosting, n.Counting.Operator, err = shares.Matrix(ctx, q, in); err != nil {
 		return err
 	}
-	if err := wholeHeadline(n.Counting.Hosting, all, hostingOrder, func(p peers) string { return p.Hosting }); err != nil {
+	hosting := func(p peers) string { return p.Hosting }
+	if n.Counting.Moved, err = moved(n.Counting.Hosting, all, hosting); err != nil {
+		return err
+	}
+	if err := wholeHeadline(n.Counting.Hosting, all, hostingOrder, hosting); err != nil {
 		return err
 	}
 	return wholeHeadline(n.Counting.Operator, all, operatorClasses, func(p peers) string { return p.Operator })
@@ -63,6 +69,34 @@ func wholeHeadline(cells []shares.Cell, all []peers, order []string, class func(
 		cells[i] = whole
 	}
 	return nil
+}
+
+// moved says how far the cell of the headline is from the headline, nothing if
+// they are one number: headlines and trends count a peer where it answered last,
+// cells where it stood in each crawl.
+func moved(cells []shares.Cell, all []peers, class func(peers) string) (string, error) {
+	whole := slices.Clone(cells)
+	for i := range whole { // also where every unit was counted
+		whole[i].OneIn = max(1, whole[i].OneIn)
+	}
+	if err := wholeHeadline(whole, all, hostingOrder, class); err != nil {
+		return "", err
+	}
+	most, words := 0.0, ""
+	for i, cell := range cells {
+		if !headlineCell(cell) || cell.OneIn > 0 { // a drawn part of the units differs by chance
+			continue
+		}
+		for _, c := range whole[i].Classes {
+			here := inCell(cell, c.Class)
+			if by := math.Abs(here.Value - c.Share.Value); by > max(most, 1e-9) {
+				most = by
+				words = fmt.Sprintf("Some peers changed land within the period. Headline, trend and largest count a peer in all crawls where it answered last; the table counts it where it stood in each crawl. "+
+					"So %s is %s here and %s there.", landLabel(c.Class), percent(here), percent(c.Share))
+			}
+		}
+	}
+	return words, nil
 }
 
 // headlineCell is the cell that headlines are in.
@@ -144,10 +178,17 @@ func (v view) counting() page.Section {
 	return v.part("counting", "How far the choice moves the answer",
 		text("A share depends on what is counted. Mean: the share within each crawl, averaged. Union: everything seen in the period, once. Discovered: named by somebody, "+
 			"with the address last tried; reachable: answered. A unit that shows several classes counts once, as mixed. The headline is in the cell “%s”.", Cell),
-		v.figure("counting"),
+		v.movedWords(), v.figure("counting"),
 		cellTable("Land: "+landLabel(class)+" and the other classes, in every way of counting, with 95\u00a0% intervals.", v.Counting.Hosting, append(slices.Clone(hostingOrder), shares.Mixed), landLabel),
 		cellTable("Who runs it, as far as the evidence decides, with 95\u00a0% intervals. A verdict is on a peer, over the whole period; addresses, blocks and organisations that show "+
 			"peers of several kinds are mixed. A peer that never answered shows no program, so that there is no verdict on it: among the discovered it is undecided.", v.Counting.Operator, append(slices.Clone(operatorClasses), shares.Mixed), operatorLabel))
+}
+
+func (v view) movedWords() []page.Block {
+	if v.Counting.Moved == "" {
+		return nil
+	}
+	return notice("%s", v.Counting.Moved)
 }
 
 // cellTable has a row for each cell and a column for each class in any.

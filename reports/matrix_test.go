@@ -4,6 +4,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"canopy/analysis/operator"
 	"canopy/analysis/shares"
@@ -86,5 +87,37 @@ FROM visits WHERE number < 20`)
 		if !strings.Contains(html, words) {
 			t.Errorf("the page does not say %q", words)
 		}
+	}
+}
+
+// Half of the homes stand on rented land from the third crawl on: the cell of
+// the headline counts both, the headline the last, and the page says so.
+func TestPeersThatMoved(t *testing.T) {
+	s := openStore(t)
+	crawls, peers := crawlsEvery(4, time.Hour, observation.ScopeGlobal), population("alpha")
+	write(t, s, alpha, crawls[:2], peers)
+	if n := build(t, s.DB()).Networks[0]; n.Counting.Moved != "" {
+		t.Errorf("nobody moved: %s", n.Counting.Moved)
+	}
+	for i := range peers {
+		if peers[i].facts.Hosting == observation.HostingResidential && i%2 == 0 {
+			peers[i].facts.Hosting = observation.HostingHosting
+		}
+	}
+	write(t, s, alpha, crawls[2:], peers)
+	r := build(t, s.DB())
+	n := r.Networks[0]
+	for _, c := range n.Counting.Hosting {
+		if !headlineCell(c) {
+			continue
+		}
+		last := largestOf(n.Hosting).Share
+		here := percent(*c.Share("hosting"))
+		if here == percent(last) || !strings.Contains(n.Counting.Moved, here+" here and "+percent(last)+" there") {
+			t.Errorf("%s in the cell, %s in the headline: %q", here, percent(last), n.Counting.Moved)
+		}
+	}
+	if html := checkNumbers(t, r); !strings.Contains(html, "Some peers changed land") {
+		t.Error("the page does not say that peers moved")
 	}
 }

@@ -111,6 +111,16 @@ func decimal(e analysis.Estimate) string {
 	return fmt.Sprintf("%s (%s–%s)", form(e.Value), form(e.Lower), form(e.Upper))
 }
 
+// part puts a share in words that its interval bears out: more than half is
+// only what the interval says to be more.
+func part(e analysis.Estimate) string {
+	words := fraction(e.Value)
+	if words == "more than half" && e.Lower <= 0.5 || words == "almost half" && e.Upper >= 0.5 {
+		return "about half"
+	}
+	return words
+}
+
 // fraction puts a share in words.
 func fraction(v float64) string {
 	words := []struct {

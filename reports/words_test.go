@@ -37,6 +37,20 @@ func TestFractionsInWords(t *testing.T) {
 	}
 }
 
+func TestWordsClaimNoMoreThanIntervals(t *testing.T) {
+	for want, e := range map[string]analysis.Estimate{
+		"more than half": {Value: 0.56, Lower: 0.53, Upper: 0.59}, "about half": {Value: 0.55, Lower: 0.47, Upper: 0.62}, "almost half": {Value: 0.45, Lower: 0.42, Upper: 0.49},
+		"about two thirds": {Value: 0.64, Lower: 0.49, Upper: 0.7},
+	} {
+		if got := part(e); got != want {
+			t.Errorf("%v: %q, want %q", e.Value, got, want)
+		}
+	}
+	if got := part(analysis.Estimate{Value: 0.46, Lower: 0.4, Upper: 0.52}); got != "about half" {
+		t.Errorf("0.46 up to 0.52: %q", got)
+	}
+}
+
 func TestLegibleTextSteersNothing(t *testing.T) {
 	for raw, want := range map[string]string{
 		"plain text": "plain text", "\x1b[31m": `\u{001b}[31m`, "a\u202eb": `a\u{202e}b`, "\xffx": `\xffx`, "line\nbreak": `line\u{000a}break`,

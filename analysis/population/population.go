@@ -106,8 +106,9 @@ func Compute(e Evidence) Size {
 }
 
 // CorrectedMethod says in one sentence how [Corrected] computes.
-const CorrectedMethod = "planted-node correction (Wang & Kangasharju, P2P 2013): N = 2^n z/p, where p = m/x is the share of x nodes known to be alive in the zone " +
-	"that the walk found, with 1/p as (x+1)/(m+1), which is unbiased (Chapman 1951); interval: the Wilson interval of p and the exact interval of the " +
+const CorrectedMethod = "planted-node correction (Wang & Kangasharju, P2P 2013): N = 2^n (u/p + c), u nodes found in the zone beside the c of " +
+	"the network that were confirmed beforehand, p = m/x the share that the walk found of x nodes, planted or confirmed, known to be alive there, with 1/p as (x+1)/(m+1), " +
+	"which is unbiased (Chapman 1951); interval: the Wilson interval of p and the exact interval of the " +
 	"count combined on the log scale (MOVER, Zou & Donner 2008)"
 
 // Corrected estimates the number of nodes from found ones in a zone of the
