@@ -72,8 +72,8 @@ func (c *cells) learn(s string) int64 {
 	return n
 }
 
-// add counts one peer.
-func (c *cells) add(t traits) {
+// add counts one peer, and returns the cell of all its fields.
+func (c *cells) add(t traits) (leaf int32) {
 	at := int32(0)
 	c.nodes[0].peers++
 	for _, value := range t {
@@ -87,6 +87,7 @@ func (c *cells) add(t traits) {
 		c.nodes[next].peers++
 		at = next
 	}
+	return at
 }
 
 // close decides what is published. A cell is if it holds enough peers, its
@@ -117,21 +118,101 @@ func (c *cells) open(children []int32, smallest int32) {
 	}
 }
 
-// depth is how many fields of a peer are published; -1 if not even that it is
-// there.
-func (c *cells) depth(t traits) int {
+// depth is how many fields of a peer are published, -1 if not even that it is
+// there, and the cell that they make.
+func (c *cells) depth(t traits) (depth int, cell int32) {
 	if !c.nodes[0].published {
-		return -1
+		return -1, 0
 	}
-	at := int32(0)
 	for d, value := range t {
-		next, ok := c.at[branch{at, value}]
+		next, ok := c.at[branch{cell, value}]
 		if !ok || !c.nodes[next].published {
-			return d
+			return d, cell
 		}
-		at = next
+		cell = next
 	}
-	return len(t)
+	return len(t), cell
+}
+
+// placed is a peer that counts in a cell, and the place that pseudonyms tell it
+// shares with others.
+type placed struct {
+	leaf  int32
+	place netip.Prefix
+}
+
+// align withholds the prefix of everybody in a place where somebody's is, since
+// the pseudonym of the place would tell it: of all peers, until the cells that
+// are left hold enough. It returns the places whose prefix is withheld.
+func (c *cells) align(peers []placed, smallest int32) map[netip.Prefix]bool {
+	hidden := map[netip.Prefix]bool{}
+	for {
+		before := len(hidden)
+		shown := map[int32]int32{}
+		for _, p := range peers {
+			if !c.nodes[p.leaf].published {
+				hidden[p.place] = true
+			}
+		}
+		for _, p := range peers {
+			if c.nodes[p.leaf].published && !hidden[p.place] {
+				shown[p.leaf]++
+			}
+		}
+		changed := len(hidden) > before
+		for i := range c.nodes {
+			changed = c.narrow(c.nodes[i].children, shown, smallest) || changed
+		}
+		if !changed {
+			return hidden
+		}
+	}
+}
+
+// narrow withholds, of the cells beside each other at the end of the tree,
+// those of which too few peers are shown; where those that are not shown are
+// too few, the smallest of the others too.
+func (c *cells) narrow(cells []int32, shown map[int32]int32, smallest int32) (changed bool) {
+	rest, least := int32(0), int32(-1)
+	for _, leaf := range cells {
+		n := &c.nodes[leaf]
+		if len(n.children) > 0 {
+			return changed
+		}
+		if n.published && shown[leaf] < smallest {
+			n.published, changed = false, true
+		}
+		if !n.published {
+			rest += n.peers
+			continue
+		}
+		rest += n.peers - shown[leaf]
+		if least < 0 || shown[leaf] < shown[least] {
+			least = leaf
+		}
+	}
+	if rest > 0 && rest < smallest && least >= 0 {
+		c.nodes[least].published, changed = false, true
+	}
+	return changed
+}
+
+// locate tells where a peer stands, as far as pseudonyms tell whether others stand
+// there and all of it lies in one truncated prefix: the announced block, or the
+// /24 (/56 in IPv6) where that is wider or unknown.
+func locate(a netip.Addr, announced string) netip.Prefix {
+	if a = a.Unmap(); none(a) {
+		return netip.Prefix{}
+	}
+	kept, block := keptBits6, blockBits6
+	if a.Is4() {
+		kept, block = keptBits4, blockBits4
+	}
+	if p, err := netip.ParsePrefix(announced); err == nil && p.Contains(a) && p.Bits() >= kept && p.Bits() < block {
+		return p.Masked()
+	}
+	p, _ := a.Prefix(block)
+	return p
 }
 
 // prefixNumber stands for a truncated prefix, 0 for none.

@@ -306,6 +306,24 @@ func TestKeyOfEpoch(t *testing.T) {
 	}
 }
 
+// orderTellsNothing checks that probes stand in the order of pseudonyms: that of
+// identities would tell where each lies among those that others know.
+func orderTellsNothing(t *testing.T, s *store.Store) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "dataset")
+	_, err := Export(t.Context(), readFrom(s), dir, Options{Format: CSV})
+	must(t, err)
+	text, err := os.ReadFile(filepath.Join(dir, "probes.csv"))
+	must(t, err)
+	var peers []string
+	for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n")[1:] {
+		peers = append(peers, strings.Split(line, ",")[2])
+	}
+	if len(peers) == 0 || !slices.IsSorted(peers) {
+		t.Errorf("%d probes are not in the order of pseudonyms", len(peers))
+	}
+}
+
 // TestWatched exports probes and sessions.
 func TestWatched(t *testing.T) {
 	s := openStore(t)
@@ -337,6 +355,7 @@ func TestWatched(t *testing.T) {
 	record, err := reports.Build(t.Context(), s.DB(), reports.Options{Generated: day})
 	must(t, err)
 	_, sum, loaded, _ := published(t, s, Options{Window: analysis.Window{From: day.Add(-time.Hour)}})
+	orderTellsNothing(t, s)
 	if sum.Rows["probes"] != 1500 || sum.Rows["sessions"] == 0 {
 		t.Errorf("%d probes and %d sessions are exported", sum.Rows["probes"], sum.Rows["sessions"])
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -148,12 +149,9 @@ func literal(s string) string { return "unhex('" + hex.EncodeToString([]byte(s))
 
 // literals are several of them.
 func literals(list []string) string {
-	out := "["
+	quoted := make([]string, len(list))
 	for i, s := range list {
-		if i > 0 {
-			out += ","
-		}
-		out += literal(s)
+		quoted[i] = literal(s)
 	}
-	return out + "]"
+	return "[" + strings.Join(quoted, ",") + "]"
 }

@@ -101,12 +101,12 @@ type pseudonyms struct {
 	text     []byte
 	sum      []byte
 	digits   [2 * pseudonymBytes]byte
-	repeats  map[string]string       // of what comes again and again
+	repeats  map[[2]string]string    // of what comes again and again
 	prefixes map[netip.Prefix]string // as they are written
 }
 
 func newPseudonyms(k *Key) *pseudonyms {
-	p := &pseudonyms{repeats: map[string]string{}, prefixes: map[netip.Prefix]string{}}
+	p := &pseudonyms{repeats: map[[2]string]string{}, prefixes: map[netip.Prefix]string{}}
 	if k != nil {
 		p.mac = hmac.New(sha256.New, k.secret[:])
 	}
@@ -131,45 +131,47 @@ func (p *pseudonyms) of(what, s string) string {
 	return p.made()
 }
 
-// repeated is of, remembered.
-func (p *pseudonyms) repeated(what, s string) string {
+// announced is the pseudonym of an announced block. It and those of addresses
+// and /24s stand for the place together with apart, empty for the place alone.
+func (p *pseudonyms) announced(s, apart string) string {
 	if p.mac == nil || s == "" {
 		return s
 	}
-	have, ok := p.repeats[s]
+	have, ok := p.repeats[[2]string{s, apart}]
 	if !ok {
-		have = p.of(what, s)
-		p.repeats[s] = have
+		p.text = append(append(append(p.text[:0], ofPrefix...), s...), apart...)
+		have = p.made()
+		p.repeats[[2]string{s, apart}] = have
 	}
 	return have
 }
 
 // address is the pseudonym of an address, empty when there is none.
-func (p *pseudonyms) address(a netip.Addr) string {
+func (p *pseudonyms) address(a netip.Addr, apart string) string {
 	if a = a.Unmap(); none(a) {
 		return ""
 	}
 	if p.mac == nil {
 		return a.String()
 	}
-	p.text = a.AppendTo(append(p.text[:0], ofAddress...))
+	p.text = append(a.AppendTo(append(p.text[:0], ofAddress...)), apart...)
 	return p.made()
 }
 
 // block is the pseudonym of the /24 of an address, or its /56 in IPv6.
-func (p *pseudonyms) block(a netip.Addr) string {
+func (p *pseudonyms) block(a netip.Addr, apart string) string {
 	if a = a.Unmap(); none(a) {
 		return ""
 	}
-	bits := 56
+	bits := blockBits6
 	if a.Is4() {
-		bits = 24
+		bits = blockBits4
 	}
 	b, _ := a.Prefix(bits)
 	if p.mac == nil {
 		return b.String()
 	}
-	p.text = b.AppendTo(append(p.text[:0], ofBlock...))
+	p.text = append(b.AppendTo(append(p.text[:0], ofBlock...)), apart...)
 	return p.made()
 }
 
@@ -185,10 +187,12 @@ func (p *pseudonyms) endpoint(a netip.Addr, port uint16) string {
 
 func none(a netip.Addr) bool { return !a.IsValid() || a.IsUnspecified() }
 
-// Lengths to which prefixes are truncated.
+// Lengths of blocks, and those to which prefixes are truncated.
 const (
-	keptBits4 = 16
-	keptBits6 = 32
+	blockBits4 = 24
+	blockBits6 = 56
+	keptBits4  = 16
+	keptBits6  = 32
 )
 
 // truncated is what is published of where an address lies: its /16, or its /32

@@ -13,11 +13,26 @@ import (
 	"canopy/analysis/reachability"
 )
 
-// label is who runs a peer, as it is published: probabilities in steps of 0.05,
-// so that few differ.
+// label is who runs a peer, as it is published: of few probabilities.
 type label struct {
 	operator, leaning, name string
 	probability             float64
+}
+
+// stated is a probability in steps of 0.05. Of a decided verdict the chance of
+// error is rounded up, below 0.05 to 1, 2 or 5 parts in a power of ten: bounds
+// made of it are wider than those of the report, never narrower.
+func stated(v operator.Verdict) float64 {
+	wrong := 1 - v.Probability
+	if v.Operator == operator.Unknown {
+		return math.Round(v.Probability*20) / 20
+	}
+	for _, step := range [...]float64{0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05} {
+		if wrong <= step+1e-12 {
+			return 1 - step
+		}
+	}
+	return math.Floor(v.Probability*20+1e-9) / 20
 }
 
 // upTo is the label as far as depth says.
@@ -49,6 +64,7 @@ type group struct {
 	aside   map[uint64]identity.Reason // why a peer is in no share
 	planted map[uint64]bool            // our own nodes
 	cells   *cells                     // nil when nothing is suppressed
+	hidden  map[netip.Prefix]bool      // places whose prefix is withheld
 	agents  map[string]agentName
 	dropped map[string]map[uint32]bool // numbers of visits that were left out, by crawl
 }
@@ -128,7 +144,7 @@ func (x *exporter) judge(ctx context.Context, g *group) error {
 	g.cells = c
 	places := map[label]int32{}
 	g.totals, err = operator.Members(ctx, g.counted, x.Rules, g.network, g.used, func(v operator.Verdict, members []uint64) {
-		l := label{string(v.Operator), string(v.Leaning), clean(v.Name), math.Round(v.Probability*20) / 20}
+		l := label{string(v.Operator), string(v.Leaning), clean(v.Name), stated(v)}
 		place, ok := places[l]
 		if !ok {
 			place = int32(len(g.labels))
@@ -158,8 +174,8 @@ const peersAtOnce = 2_000_000
 
 // cellsSQL reads where each peer was seen last.
 const cellsSQL = `
-SELECT sipHash64(peer_id) AS unit, (argMax((toString(hosting), toString(country), asn, toString(organisation), toString(agent), address), (outcome = 'answered', visited_at)) AS last).1,
-       last.2, last.3, last.4, last.5, last.6
+SELECT sipHash64(peer_id) AS unit, (argMax((toString(hosting), toString(country), asn, toString(organisation), toString(agent), address, toString(prefix)), (outcome = 'answered', visited_at)) AS last).1,
+       last.2, last.3, last.4, last.5, last.6, last.7
 FROM visits
 WHERE %s AND sipHash64(peer_id) %% %d = %d
 GROUP BY unit`
@@ -173,12 +189,13 @@ func (x *exporter) count(ctx context.Context, g *group) error {
 	for _, crawl := range g.crawls {
 		most += uint64(crawl.Discovered)
 	}
+	var peers []placed
 	parts := most/peersAtOnce/4 + 1 // peers come again in most crawls
 	for i := range parts {
 		query := fmt.Sprintf(cellsSQL, g.where(), parts, i)
 		err := x.record.Stream(ctx, query, func(columns []any) error {
 			hosting, country, asn := columns[1].([]string), columns[2].([]string), columns[3].([]uint32)
-			organisation, agent, address := columns[4].([]string), columns[5].([]string), columns[6].([]netip.Addr)
+			organisation, agent, address, announced := columns[4].([]string), columns[5].([]string), columns[6].([]netip.Addr), columns[7].([]string)
 			for i, unit := range columns[0].([]uint64) {
 				if g.planted[unit] || x.own(address[i]) {
 					continue
@@ -189,10 +206,11 @@ func (x *exporter) count(ctx context.Context, g *group) error {
 					g.agents[strings.Clone(agent[i])] = a
 				}
 				kind, name, chance := g.labelNumbers(unit)
-				c.add(traits{
+				leaf := c.add(traits{
 					levelHosting: c.learn(hosting[i]), levelOperator: kind, levelCountry: c.learn(country[i]), levelASN: int64(asn[i]), levelOrganisation: c.learn(organisation[i]),
 					levelName: name, levelProbability: chance, levelClient: a.program, levelAgent: a.number, levelPrefix: prefixNumber(truncated(address[i])),
 				})
+				peers = append(peers, placed{leaf, locate(address[i], announced[i])})
 			}
 			return nil
 		})
@@ -200,9 +218,12 @@ func (x *exporter) count(ctx context.Context, g *group) error {
 			return fmt.Errorf("count peers in cells: %w", err)
 		}
 	}
-	if c.close(Smallest); x.Raw {
+	if x.Raw {
 		g.cells = nil
+		return nil
 	}
+	c.close(Smallest)
+	g.hidden = c.align(peers, Smallest)
 	return nil
 }
 
@@ -218,7 +239,7 @@ func (g *group) labelNumbers(unit uint64) (kind, name, chance int64) {
 	if !ok {
 		return -1, -1, -1
 	}
-	return g.numbers[place][0], g.numbers[place][1], int64(math.Round(20 * g.labels[place].probability))
+	return g.numbers[place][0], g.numbers[place][1], int64(math.Round(1e4 * g.labels[place].probability))
 }
 
 // own says whether an address is the observer's.

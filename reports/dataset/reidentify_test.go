@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"hash"
 	"net/netip"
 	"os"
@@ -14,6 +15,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"canopy/crawler/observation"
 )
 
 // attack hashes every IPv4 address of some /16 in all ways that somebody
@@ -121,6 +124,43 @@ func TestReidentify(t *testing.T) {
 	must(t, rows.Err())
 	if found := attack(published, list, keyed(key.secret[:])); found != len(inside) || found == 0 {
 		t.Errorf("with the key %d of %d addresses are found: the attack could not have succeeded", found, len(inside))
+	}
+}
+
+// TestPlacesTellNothing joins visits over the pseudonyms of where they were made:
+// six peers in two ASes are too few for each AS to be named, and stand in blocks
+// with many whose AS is named. Others in these blocks call their programs like
+// nobody else.
+func TestPlacesTellNothing(t *testing.T) {
+	s := openStore(t)
+	id := observation.NewCrawlID(day)
+	_, err := s.DB().ExecContext(t.Context(), fmt.Sprintf(`
+INSERT INTO visits_log (network, crawl_id, number, visited_at, peer_id, address, port, outcome, agent, asn, organisation, country, hosting, prefix)
+SELECT 'alpha', toUUID('%s'), number, toDateTime64(%d, 3), lower(hex(SHA1(toString(number)))), toIPv6(concat('45.', toString(b), '.', toString(intDiv(number, 100)), '.', toString(number %% 250 + 1))), 6881,
+       'answered', if(number %% 50 = 7, toString(number), 'libtorrent 2.0'), 64000 + b, concat('Organisation ', toString(b)), 'DE',
+       if(number IN (0, 1, 2, 3, 4, 5), 'hosting', 'residential'), concat('45.', toString(b), '.0.0/16')
+FROM (SELECT number, number %% 2 AS b FROM numbers(1200))`, id, day.Unix()))
+	must(t, err)
+	_, err = s.DB().ExecContext(t.Context(), fmt.Sprintf(`
+INSERT INTO crawls_log (network, crawl_id, vantage, scope, started_at, ended_at, state, discovered, reachable, settings) SELECT 'alpha', toUUID('%s'), 'here', 'global', toDateTime64(%d, 3), toDateTime64(%d, 3), 'complete', 1200, 1200, %s`,
+		id, day.Unix(), day.Unix()+60, literal(settings)))
+	must(t, err)
+	dir, sum, loaded, _ := published(t, s, Options{})
+	if sum.Suppressed["asn"] != 6 || sum.Suppressed["agent"]+sum.Suppressed["client"] == 0 {
+		t.Fatalf("the plan is no test of joins: %v is withheld", sum.Suppressed)
+	}
+	source, err := visitsForm.source(dir, Parquet)
+	must(t, err)
+	for _, by := range []string{"address", "block", "announced"} {
+		for _, field := range []string{"asn != 0", "organisation != ''", "prefix != ''"} {
+			told := count(t, loaded, fmt.Sprintf("SELECT count() FROM (SELECT %s, uniqExact(%s) AS n FROM %s GROUP BY 1) WHERE n > 1", by, field, source))
+			if told > 0 {
+				t.Errorf("%d times %s tells of a peer %s, which is withheld", told, by, field)
+			}
+		}
+	}
+	if n := count(t, loaded, "SELECT countIf(asn != 0) FROM "+source); n != 1194 {
+		t.Errorf("%d of 1194 visits name the AS", n)
 	}
 }
 

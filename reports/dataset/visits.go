@@ -108,13 +108,13 @@ func (w *worker) visits(ctx context.Context, g *group, c reachability.Crawl, fro
 	err := w.record.Stream(ctx, query, func(columns []any) error {
 		in := readVisits(columns)
 		for i, unit := range in.unit {
-			depth := g.depth(in, i)
+			depth, cell := g.depth(in, i)
 			if depth < 0 || g.planted[unit] || w.own(in.address[i]) {
 				dropped = append(dropped, in.number[i])
 				continue
 			}
 			withheld[depth]++
-			if list = append(list, w.visit(g, c, in, i, depth)); len(list) == cap(list) {
+			if list = append(list, w.visit(g, c, in, i, depth, cell)); len(list) == cap(list) {
 				out, list = visitsForm.add(out, list), list[:0]
 			}
 		}
@@ -165,27 +165,43 @@ func readVisits(c []any) *visitsRead {
 	}
 }
 
-// depth is how many fields of a visit are published, -1 if the visit is not.
-func (g *group) depth(in *visitsRead, i int) int {
+// depth is how many fields of a visit are published, -1 if the visit is not, and
+// the cell that they make.
+func (g *group) depth(in *visitsRead, i int) (depth int, cell int32) {
 	if g.cells == nil {
-		return len(levels)
+		return len(levels), 0
 	}
 	a, ok := g.agents[in.agent[i]]
 	if !ok {
 		a.number, a.program = -1, -1
 	}
 	kind, name, chance := g.labelNumbers(in.unit[i])
-	return g.cells.depth(traits{
+	depth, cell = g.cells.depth(traits{
 		levelHosting: g.cells.number(in.hosting[i]), levelOperator: kind, levelCountry: g.cells.number(in.country[i]), levelASN: in.asn[i],
 		levelOrganisation: g.cells.number(in.organisation[i]), levelName: name, levelProbability: chance, levelClient: a.program, levelAgent: a.number, levelPrefix: prefixNumber(truncated(in.address[i])),
 	})
+	if depth > levelPrefix && g.hidden[locate(in.address[i], in.announced[i])] {
+		depth = levelPrefix
+	}
+	return depth, cell
+}
+
+// apart goes into the pseudonyms of places: nothing where all that follows from
+// a place is published. Where it is withheld they are those of the cell alone,
+// since others in the same place would tell it.
+func apart(depth int, cell int32) string {
+	if depth > levelOrganisation {
+		return ""
+	}
+	return fmt.Sprintf("\x00%d", cell)
 }
 
 // visit makes one row, with as many fields as depth says.
-func (w *worker) visit(g *group, c reachability.Crawl, in *visitsRead, i, depth int) visit {
+func (w *worker) visit(g *group, c reachability.Crawl, in *visitsRead, i, depth int, cell int32) visit {
+	apart := apart(depth, cell)
 	v := visit{
 		network: clean(g.network), crawl: c.ID, number: in.number[i],
-		peer: w.names.of(ofPeer, in.peer[i]), address: w.names.address(in.address[i]), block: w.names.block(in.address[i]), announced: w.names.repeated(ofPrefix, in.announced[i]),
+		peer: w.names.of(ofPeer, in.peer[i]), address: w.names.address(in.address[i], apart), block: w.names.block(in.address[i], apart), announced: w.names.announced(in.announced[i], apart),
 		transport: clean(in.transport[i]), outcome: clean(in.outcome[i]), rtt: in.rtt[i], handshake: in.handshake[i],
 		neighbours: in.neighbours[i], partial: in.partial[i], queries: in.queries[i], relays: in.relays[i],
 		source: clean(in.source[i]), date: in.date[i], aside: string(g.aside[in.unit[i]]),

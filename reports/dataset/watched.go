@@ -1,10 +1,14 @@
 package dataset
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"net/netip"
+	"slices"
+	"strings"
 )
 
 // probeRow is one probe.
@@ -56,27 +60,35 @@ func notOurs(network string) string {
 	return "peer_id NOT IN (SELECT peer_id FROM marks WHERE kind = 'planted' AND network = " + literal(network) + ")"
 }
 
-// span is a range of peer IDs with about visitsAtOnce rows.
-type span struct{ first, last string }
+// askedAtOnce is how many peers one query names: an engine reads 256 KiB of it.
+const askedAtOnce = 1000
 
-// spans cuts the rows of a network into parts by peer.
-func (x *exporter) spans(ctx context.Context, from, network, condition string) (list []span, err error) {
-	rows := uint64(0)
-	query := fmt.Sprintf("SELECT peer_id, count() FROM %s WHERE network = %s AND %s GROUP BY peer_id ORDER BY peer_id", from, literal(network), condition)
+// draw cuts the rows of a network into parts of about visitsAtOnce, by peer.
+// Who is in which is drawn at random: rows in the order of identities would tell
+// where each lies among those that others know.
+func (x *exporter) draw(ctx context.Context, from, network, condition string) (parts [][]string, err error) {
+	type watched struct {
+		peer string
+		rows uint64
+	}
+	var peers []watched
+	query := fmt.Sprintf("SELECT peer_id, count() FROM %s WHERE network = %s AND %s GROUP BY peer_id", from, literal(network), condition)
 	err = x.record.Stream(ctx, query, func(columns []any) error {
-		counts := columns[1].([]uint64)
 		for i, peer := range columns[0].([]string) {
-			if rows == 0 {
-				list = append(list, span{first: peer})
-			}
-			list[len(list)-1].last = peer
-			if rows += counts[i]; rows >= visitsAtOnce {
-				rows = 0
-			}
+			peers = append(peers, watched{strings.Clone(peer), columns[1].([]uint64)[i]})
 		}
 		return nil
 	})
-	return list, err
+	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
+	rows := uint64(visitsAtOnce)
+	for _, p := range peers {
+		if rows >= visitsAtOnce || len(parts[len(parts)-1]) == askedAtOnce {
+			parts, rows = append(parts, nil), 0
+		}
+		rows += p.rows
+		parts[len(parts)-1] = append(parts[len(parts)-1], p.peer)
+	}
+	return parts, err
 }
 
 // placeSQL is the vantage of a probe. Those from before they had one belong to
@@ -86,18 +98,18 @@ const placeSQL = `if(toString(vantage) = '', ifNull((SELECT if(uniqExact(toStrin
 const probesSQL = `
 SELECT peer_id, ` + placeSQL + `, address, port, toUnixTimestamp64Milli(probed_at), toString(outcome), toFloat32(ifNull(rtt_ms, nan)), control_ok
 FROM probes
-WHERE network = %s AND peer_id >= %s AND peer_id <= %s AND %s AND %s
+WHERE network = %s AND peer_id IN (SELECT arrayJoin(%s)) AND %s AND %s
 ORDER BY peer_id, probed_at, vantage`
 
 func (x *exporter) writeProbes(ctx context.Context) error {
 	var parts []part
 	for _, network := range x.networks() {
-		spans, err := x.spans(ctx, "probes_log", network, x.within("probed_at"))
+		peers, err := x.draw(ctx, "probes_log", network, x.within("probed_at"))
 		if err != nil {
 			return err
 		}
-		for _, s := range spans {
-			query := fmt.Sprintf(probesSQL, literal(network), literal(s.first), literal(s.last), x.within("probed_at"), notOurs(network))
+		for _, some := range peers {
+			query := fmt.Sprintf(probesSQL, literal(network), literals(some), x.within("probed_at"), notOurs(network))
 			parts = append(parts, func(ctx context.Context, w *worker) (rows, error) { return w.probes(ctx, network, query) })
 		}
 	}
@@ -115,6 +127,7 @@ func (w *worker) probes(ctx context.Context, network, query string) (rows, error
 		}
 		return nil
 	})
+	slices.SortStableFunc(list, func(a, b probeRow) int { return cmp.Compare(a.peer, b.peer) })
 	return probesForm.rows(list), err
 }
 
@@ -169,5 +182,6 @@ func (w *worker) sessions(ctx context.Context, network, query string) (rows, err
 		}
 		return nil
 	})
+	slices.SortStableFunc(list, func(a, b sessionRow) int { return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.peer, b.peer)) })
 	return sessionsForm.rows(list), err
 }
