@@ -12,8 +12,9 @@ import (
 // An observer checks the commons on schedule with its own settings, and keeps
 // what it finds.
 func TestObserveChecksTheCommons(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	storetest.NeedEngine(t)
-	bootstrap, tables, _ := startTestnet(t, "ipfs", "--nodes", "60")
+	bootstrap, tables, _ := startTestnet(t, "ipfs", "--nodes", "60", "--dead", "0") // each of the dead would cost every lookup a time-out
 	list := write(t, "list.yaml", fmt.Sprintf(`content:
   - {name: nobody has this, network: ipfs, id: bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq}
 entry_points:
@@ -22,7 +23,7 @@ entry_points:
 	o := observeConfig(t, t.TempDir(), "ipfs", bootstrap, "    every: 1h\n")
 	oneClearLine(t, canopy(t, "observe", "--config", o.config, "--check-every", "1s", "--check-list", list+".gone"), exitUsage, "list.yaml.gone")
 
-	o.start(t, "--data", tables, "--check-every", "1s", "--check-list", list)
+	o.start(t, "--data", tables, "--check-every", "1s", "--check-list", list, "--report-every", "1h")
 	for range 2 { // runs, each of which looks for the content last
 		o.await(t, func(line string) bool {
 			return strings.Contains(line, "checked") && strings.Contains(line, "kind=content")

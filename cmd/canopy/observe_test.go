@@ -165,6 +165,7 @@ func query(t *testing.T, store, sql string, to any) {
 }
 
 func TestObserve(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	storetest.NeedEngine(t)
 	for network, crawls := range map[string]int{"mainline": 3, "ipfs": 1} {
 		t.Run(network, func(t *testing.T) {

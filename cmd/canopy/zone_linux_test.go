@@ -35,6 +35,7 @@ func TestZoneMistakesAreNamed(t *testing.T) {
 
 // A zone of a local network is walked and the report tells the size of the whole.
 func TestZoneCrawlTellsTheSize(t *testing.T) {
+	t.Parallel() // most of it is the pace towards one address
 	storetest.NeedEngine(t)
 	plan, err := testnet.New(mainlineNetwork.population, testnet.Size{Nodes: 600, Horizon: time.Hour}, 3)
 	if err != nil {
