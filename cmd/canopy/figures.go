@@ -52,6 +52,9 @@ func (a *app) runFigures(ctx context.Context, dir, out string) (err error) {
 		From: index.From, To: index.To, Software: software(), Attributions: index.Attributed, Published: true,
 		Warnings: []string{fmt.Sprintf("Made from a dataset of %s, in which cells of fewer than %d peers are withheld.", index.Generated.Format("2 January 2006"), index.Smallest)},
 	})
+	if errors.Is(err, reports.ErrNoCrawl) {
+		return fmt.Errorf("make figures: %s holds no finished crawl of its period", dir)
+	}
 	if err != nil {
 		return fmt.Errorf("make figures: %w", err)
 	}

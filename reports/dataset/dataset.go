@@ -80,6 +80,7 @@ type Summary struct {
 var (
 	ErrExists  = errors.New("there is something already")
 	ErrNoCrawl = errors.New("no finished crawl in the period: nothing to export")
+	ErrTooFew  = fmt.Errorf("no network of the period has %d peers that may be published: nothing to export", Smallest)
 )
 
 func (o Options) withDefaults() (Options, error) {

@@ -158,8 +158,10 @@ func TestOwnNodesAreLeftOut(t *testing.T) {
 	if want := int64(wrong + 4); wrong < 2 || sum.Dropped != want || sum.Rows["visits"] != 3004-want {
 		t.Errorf("%d visits are left out and %d exported, want %d and %d", sum.Dropped, sum.Rows["visits"], want, 3004-want)
 	}
-	if n := count(t, loaded, "SELECT count() FROM visits WHERE network = 'tiny'"); n > 0 {
-		t.Errorf("%d visits of a network of 4 peers are exported", n)
+	for _, table := range []string{"visits", "crawls"} {
+		if n := count(t, loaded, "SELECT count() FROM "+table+" WHERE network = 'tiny'"); n > 0 {
+			t.Errorf("%d %s of a network of 4 peers are exported", n, table)
+		}
 	}
 	if n := count(t, loaded, "SELECT toUInt64(sum(arrayCount(x -> x NOT IN (SELECT number FROM visits), neighbours))) FROM edges"); n > 0 {
 		t.Errorf("edges name %d peers that are left out", n)

@@ -1,75 +1,21 @@
 package dataset
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
+
+	"canopy/analysis"
 )
 
 // Engine is a ClickHouse that reads files of this machine, such as the embedded
 // one.
 type Engine interface {
+	analysis.Querier
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-}
-
-// Check reads what a dataset says of itself, and holds every file against its
-// checksum. An error names the files that are missing or changed.
-func Check(dir string) (*Index, error) {
-	text, err := os.ReadFile(filepath.Join(dir, indexFile))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%s is no dataset of canopy: it holds no %s", dir, indexFile)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read dataset: %w", err)
-	}
-	var index Index
-	if err := json.Unmarshal(text, &index); err != nil {
-		return nil, fmt.Errorf("read dataset: %s: %w", indexFile, err)
-	}
-	if index.Schema != schemaVersion {
-		return nil, fmt.Errorf("read dataset: its schema is %d, this program reads %d: use the version of canopy that made it, %s", index.Schema, schemaVersion, clean(index.Software))
-	}
-	if index.Format != Parquet && index.Format != CSV {
-		return nil, fmt.Errorf("read dataset: its format is %q; want %s or %s", clean(index.Format), Parquet, CSV)
-	}
-	sums, err := os.ReadFile(filepath.Join(dir, sumsFile))
-	if err != nil {
-		return nil, fmt.Errorf("read dataset: %w", err)
-	}
-	listed := map[string]string{}
-	lines := bufio.NewScanner(bytes.NewReader(sums))
-	for lines.Scan() {
-		if sum, name, ok := strings.Cut(lines.Text(), "  "); ok {
-			listed[name] = sum
-		}
-	}
-	var missing, changed []string
-	for _, t := range tables {
-		name := t.name + "." + index.Format
-		sum, _, err := checksum(filepath.Join(dir, name))
-		switch {
-		case errors.Is(err, os.ErrNotExist):
-			missing = append(missing, name)
-		case err != nil:
-			return nil, fmt.Errorf("read dataset: %w", err)
-		case listed[name] != sum:
-			changed = append(changed, name)
-		}
-	}
-	if len(missing) > 0 {
-		return nil, fmt.Errorf("read dataset %s: missing: %s", dir, strings.Join(missing, ", "))
-	}
-	if len(changed) > 0 {
-		return nil, fmt.Errorf("read dataset %s: not as %s says: %s", dir, sumsFile, strings.Join(changed, ", "))
-	}
-	return &index, nil
 }
 
 // Load puts the tables of a checked dataset into an empty database, in the form
@@ -79,17 +25,28 @@ func Load(ctx context.Context, e Engine, dir string, index *Index) error {
 		return errors.Join(fmt.Errorf("load dataset: the engine can't read a path with *?{}[] in it: %s", dir), err)
 	}
 	for _, l := range loads(index.Raw) {
+		if err := l.table.formed(ctx, e, dir, index.Format); err != nil {
+			return damaged(ctx, l.table.name+"."+index.Format, err)
+		}
 		source, err := l.table.source(dir, index.Format)
 		if err != nil {
 			return fmt.Errorf("load %s: %w", l.table.name, err)
 		}
 		query := fmt.Sprintf("CREATE TABLE %s ENGINE = MergeTree ORDER BY tuple() AS ", l.table.name) + fmt.Sprintf(l.query, source)
 		if _, err := e.ExecContext(ctx, query); err != nil {
-			return fmt.Errorf("load %s: %w", l.table.name, err)
+			return damaged(ctx, l.table.name+"."+index.Format, err)
 		}
 	}
+	if err := believable(ctx, e, index); err != nil {
+		return fmt.Errorf("load dataset: %w", err)
+	}
+	// A crawl of whose peers none may be published shows none that answered.
+	_, err := e.ExecContext(ctx, "ALTER TABLE crawls UPDATE reachable = 0 WHERE crawl_id NOT IN (SELECT crawl_id FROM visits WHERE outcome = 'answered') SETTINGS mutations_sync = 1")
+	if err != nil {
+		return fmt.Errorf("load crawls: %w", err)
+	}
 	// The observer's own nodes are not in a dataset.
-	_, err := e.ExecContext(ctx, "CREATE TABLE marks (network String, peer_id String, kind String) ENGINE = MergeTree ORDER BY tuple()")
+	_, err = e.ExecContext(ctx, "CREATE TABLE marks (network String, peer_id String, kind String) ENGINE = MergeTree ORDER BY tuple()")
 	if err != nil {
 		return fmt.Errorf("load marks: %w", err)
 	}
@@ -137,18 +94,18 @@ func loads(raw bool) []load {
 	}
 	return []load{
 		{crawlsForm.table, `SELECT network, toUUID(crawl_id) AS crawl_id, vantage, scope, zone, assumeNotNull(started_at) AS started_at, ended_at, state,
-			toUInt64(discovered) AS discovered, toUInt64(reachable) AS reachable, toUInt64(queries) AS queries, software, settings, if(notes = '', [], [notes]) AS notes FROM %s`},
-		{visitsForm.table, `SELECT toLowCardinality(v.network) AS network, toUUID(v.crawl_id) AS crawl_id, toUInt32(number) AS number, c.started_at AS visited_at, peer_id,
+			accurateCast(discovered, 'UInt64') AS discovered, accurateCast(reachable, 'UInt64') AS reachable, accurateCast(queries, 'UInt64') AS queries, software, settings, if(notes = '', [], [notes]) AS notes FROM %s`},
+		{visitsForm.table, `SELECT toLowCardinality(v.network) AS network, toUUID(v.crawl_id) AS crawl_id, accurateCast(number, 'UInt32') AS number, c.started_at AS visited_at, peer_id,
 			` + address + ` AS address, toUInt16(0) AS port, toLowCardinality(outcome) AS outcome, '' AS detail, toLowCardinality(agent) AS agent, CAST([], 'Array(String)') AS protocols,
-			rtt_ms, handshake_ms, toUInt32(neighbours) AS neighbours, toUInt8(partial) AS partial, toUInt32(queries) AS queries,
-			toLowCardinality(` + prefix + `) AS prefix, toUInt32(asn) AS asn, toLowCardinality(organisation) AS organisation, toLowCardinality(country) AS country,
+			rtt_ms, handshake_ms, accurateCast(neighbours, 'UInt32') AS neighbours, accurateCast(partial, 'UInt8') AS partial, accurateCast(queries, 'UInt32') AS queries,
+			toLowCardinality(` + prefix + `) AS prefix, accurateCast(asn, 'UInt32') AS asn, toLowCardinality(organisation) AS organisation, toLowCardinality(country) AS country,
 			toLowCardinality(if(hosting = '', 'unknown', hosting)) AS hosting, toLowCardinality(facts_source) AS facts_source, toDateOrDefault(facts_date) AS facts_date,
 			toLowCardinality(if(operator = '', 'unknown', operator)) AS operator, toLowCardinality(if(leaning = '', 'unknown', leaning)) AS leaning,
 			toLowCardinality(operator_name) AS operator_name, probability, toLowCardinality(set_aside) AS set_aside
 			FROM %s AS v INNER JOIN (SELECT toString(crawl_id) AS crawl_id, started_at FROM crawls) AS c ON c.crawl_id = v.crawl_id`},
-		{edgesForm.table, `SELECT network, toUUID(crawl_id) AS crawl_id, toUInt32(peer) AS peer, CAST(neighbours, 'Array(UInt32)') AS neighbours, toUInt8(partial) AS partial FROM %s`},
-		{probesForm.table, `SELECT network, vantage, peer_id, ` + endpoint + ` AS address, toUInt16(0) AS port, assumeNotNull(probed_at) AS probed_at, outcome, rtt_ms, toUInt8(control_ok) AS control_ok FROM %s`},
-		{sessionsForm.table, `SELECT network, vantage, peer_id, last_down_before, assumeNotNull(first_up) AS first_up, assumeNotNull(last_up) AS last_up, first_down_after, toUInt32(probes) AS probes, reason FROM %s`},
+		{edgesForm.table, `SELECT network, toUUID(crawl_id) AS crawl_id, accurateCast(peer, 'UInt32') AS peer, arrayMap(n -> accurateCast(n, 'UInt32'), neighbours) AS neighbours, accurateCast(partial, 'UInt8') AS partial FROM %s`},
+		{probesForm.table, `SELECT network, vantage, peer_id, ` + endpoint + ` AS address, toUInt16(0) AS port, assumeNotNull(probed_at) AS probed_at, outcome, rtt_ms, accurateCast(control_ok, 'UInt8') AS control_ok FROM %s`},
+		{sessionsForm.table, `SELECT network, vantage, peer_id, last_down_before, assumeNotNull(first_up) AS first_up, assumeNotNull(last_up) AS last_up, first_down_after, accurateCast(probes, 'UInt32') AS probes, reason FROM %s`},
 		{agentsForm.table, `SELECT network, scope, agent, peers, counts, weight, squares FROM %s`},
 		{protocolsForm.table, `SELECT network, toUUID(crawl_id) AS crawl_id, protocol, peers FROM %s`},
 		{sizesForm.table, `SELECT network, scope, result FROM %s`},

@@ -180,7 +180,7 @@ func (x *exporter) seal() error {
 }
 
 func checksum(path string) (sum string, size int64, err error) {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return "", 0, err
 	}

@@ -108,14 +108,32 @@ func (x *exporter) plan(ctx context.Context) error {
 	if len(x.groups) == 0 {
 		return ErrNoCrawl
 	}
-	for _, g := range x.groups {
-		for _, step := range []func(context.Context, *group) error{x.judge, x.findPlanted, x.count} {
+	all := x.groups
+	x.groups = nil
+	for _, g := range all {
+		for _, step := range []func(context.Context, *group) error{x.judge, x.findPlanted, x.count, x.admit} {
 			if err := step(ctx, g); err != nil {
 				return fmt.Errorf("%s: %w", clean(g.name()), err)
 			}
 		}
 	}
+	if len(x.groups) == 0 {
+		return ErrTooFew
+	}
 	return nil
+}
+
+// admit publishes a network that is large enough; of another not even the crawls
+// are, since they tell how many peers it has.
+func (x *exporter) admit(ctx context.Context, g *group) error {
+	if g.cells == nil || g.cells.nodes[0].published {
+		x.groups = append(x.groups, g)
+		return nil
+	}
+	return x.record.Stream(ctx, "SELECT toInt64(count()) FROM visits WHERE "+g.where(), func(columns []any) error {
+		x.sum.Dropped += columns[0].([]int64)[0]
+		return nil
+	})
 }
 
 // judge labels every peer that counts in shares, as a report does.

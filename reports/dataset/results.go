@@ -32,9 +32,6 @@ var (
 func (x *exporter) writeResults(ctx context.Context) error {
 	var sizes, findings, cuts []resultRow
 	for _, g := range x.groups {
-		if g.cells != nil && !g.cells.nodes[0].published {
-			continue
-		}
 		size, err := x.size(ctx, g)
 		if err != nil {
 			return err

@@ -177,9 +177,6 @@ func (x *exporter) writeProtocols(ctx context.Context) error {
 		least = 1
 	}
 	for _, g := range x.groups {
-		if g.cells != nil && !g.cells.nodes[0].published {
-			continue
-		}
 		err := x.record.Stream(ctx, fmt.Sprintf(protocolsSQL, g.where(), least), func(columns []any) error {
 			protocols, peers := columns[1].([]string), columns[2].([]int64)
 			for i, crawl := range columns[0].([]string) {
@@ -218,7 +215,7 @@ var agentsForm = newForm("agents", "What reachable peers call their programs, wh
 func (x *exporter) writeAgents(ctx context.Context) error {
 	var list []agentRow
 	for _, g := range x.groups {
-		if len(g.used) == 0 || g.cells != nil && !g.cells.nodes[0].published {
+		if len(g.used) == 0 {
 			continue
 		}
 		agents, err := reachability.Agents(ctx, g.counted, g.network, g.used, g.totals)

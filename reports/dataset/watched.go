@@ -35,7 +35,7 @@ var probesForm = newForm("probes", "Questions to known peers between crawls.",
 func (x *exporter) networks() (names []string) {
 	seen := map[string]bool{}
 	for _, g := range x.groups {
-		if (g.cells == nil || g.cells.nodes[0].published) && !seen[g.network] {
+		if !seen[g.network] {
 			seen[g.network] = true
 			names = append(names, g.network)
 		}
