@@ -149,8 +149,9 @@ func (t tally) mean(of string, class int, totals []int) analysis.Estimate {
 // they show it.
 func meanAndVariance(values []float64) (mean, variance float64) {
 	for _, v := range values {
-		mean += v / float64(len(values))
+		mean += v
 	}
+	mean /= float64(len(values)) // after the sum, so that the mean of ones is one
 	if len(values) < 2 {
 		return mean, 0
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -187,5 +188,15 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A share that is all in every crawl is all, whatever the number of crawls: by
+// rounding below one it would seem to be known without any doubt.
+func TestMeanOfAll(t *testing.T) {
+	for n := 1; n < 60; n++ {
+		if mean, variance := meanAndVariance(slices.Repeat([]float64{1}, n)); mean != 1 || variance != 0 {
+			t.Errorf("the mean of %d ones is %v, its variance %v", n, mean, variance)
+		}
 	}
 }
