@@ -137,8 +137,8 @@ func archiveSection(id string, reports []archived, name, scope string) page.Sect
 	s := page.Section{ID: id}
 	t := &page.Table{
 		Caption: "Each report with its headline figures and their 95\u00a0% intervals; the first column leads to it. Counted: " + Cell + ". Reports made by different rules or from different places do not compare.",
-		Head:    []string{"Period", "crawls", "reachable peers per crawl", "largest class of land", "run by communities, at least", "at most", "rules"},
-		Numeric: []bool{false, true, true, false, true, true, true},
+		Head:    []string{"Period", "crawls", "reachable peers per crawl", "largest class of land", "its share", "run by communities, at least", "at most", "rules"},
+		Numeric: []bool{false, true, true, false, true, true, true, true},
 	}
 	for _, r := range reports {
 		for i := range r.Networks {
@@ -165,11 +165,11 @@ func archiveSection(id string, reports []archived, name, scope string) page.Sect
 func (n *Network) archiveRow(rules string) []string {
 	period := dates(n.Crawls[0].StartedAt, n.Crawls[len(n.Crawls)-1].StartedAt)
 	if n.Absent != "" {
-		return []string{period, count(len(n.Crawls)), "–", legible(n.Absent), "–", "–", legible(rules)}
+		return []string{period, count(len(n.Crawls)), "–", legible(n.Absent), "–", "–", "–", legible(rules)}
 	}
 	land, c := largestOf(n.Hosting), n.community()
 	return []string{
-		period, count(len(n.Used)), count(int(n.PerCrawl)), landLabel(land.Class) + ": " + percentInterval(land.Share),
+		period, count(len(n.Used)), count(int(n.PerCrawl)), landLabel(land.Class), percentInterval(land.Share),
 		percentInterval(c.AtLeast), percentInterval(c.AtMost), legible(rules),
 	}
 }

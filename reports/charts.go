@@ -61,17 +61,15 @@ func (n *Network) figures() (map[string]figure.Figure, error) {
 	}
 	if n.Absent == "" {
 		draw("land", n.landFinding(), n.shareCaption("Length: hosting class; parts: who runs the peers, as far as the evidence decides."), n.landChart())
-		draw("operators", n.operatorFinding(), n.shareCaption("Bar: by the likeliest kind; band: bound, from what holds if none of the undecided are of a kind to what holds if all are, each verdict allowed twice its chance of error; whisker: intervals of both ends."), n.operatorChart())
+		draw("operators", n.operatorFinding(), n.shareCaption("Full: at least, if none of the undecided are of the kind; hatched: left open, up to at most, if all of them are; each verdict allowed twice its chance of error."), n.operatorChart())
 		draw("counting", n.countingFinding(n.countedClass()), n.countingCaption(), n.countingChart(n.countedClass()))
 		draw("clients", n.clientFinding(), n.shareCaption(""), shareBars(n.Clients, "no name given"))
 		if n.Organisations != nil {
 			draw("organisations", n.organisationFinding(), n.shareCaption("By the AS organisation of the address that answered."), shareBars(n.Organisations.Largest, ""))
 		}
 		if len(n.Used) > 1 {
-			main := largestOf(n.Hosting).Class
-			const each = "Each crawl by itself; band: its Wilson interval."
-			draw("trend", trendFinding(n.trendOf(main), "peers on land of class "+landLabel(main)), n.shareCaption(each), n.trendChart("hosting class", n.Trend, landLabel))
-			draw("operator-trend", trendFinding(n.OperatorTrend[0], "peers run by communities"), n.shareCaption("As far as the evidence decides. "+each),
+			draw("trend", n.landTrendFinding(), n.trendCaption(""), n.trendChart("hosting class", n.Trend, landLabel))
+			draw("operator-trend", trendFinding(n.OperatorTrend[0], "peers run by communities"), n.trendCaption(" As far as the evidence decides."),
 				n.trendChart("who runs them", n.OperatorTrend, operatorLabel))
 			if c := n.concentrationTrend(); len(c.Series) > 0 {
 				draw("concentration-trend", n.concentrationFinding(), n.concentrationCaption(), c)
@@ -100,7 +98,7 @@ func (n *Network) frame(name, title, caption string) figure.Frame {
 	if n.Synthetic() {
 		about += " (synthetic demo data)"
 	}
-	f := figure.Frame{Name: n.slug + "-" + name, Title: title, Caption: about + ". " + caption, Alt: title + ". The numbers are in the table beside it.", Plain: n.plain}
+	f := figure.Frame{Name: n.slug + "-" + name, Title: title, Caption: about + ". " + caption, Plain: n.plain}
 	if n.Synthetic() {
 		f.Banner = banner
 	}
@@ -120,6 +118,13 @@ func (n *Network) shareCaption(more string) string {
 		parts = append(parts, more)
 	}
 	return strings.Join(append(parts, "Interval: 95\u00a0%, Wilson on the effective sample size."), " ")
+}
+
+// trendCaption is of shares of each crawl by itself.
+func (n *Network) trendCaption(more string) string {
+	first, last := n.period()
+	return fmt.Sprintf("Unit: share of the reachable peers of one crawl. n\u00a0=\u00a0%s in %s, %s.%s Band: 95\u00a0%% interval, Wilson on the peers of that crawl.",
+		plural(n.Peers, "distinct peer"), plural(len(n.Used), "crawl"), dates(first, last), more)
 }
 
 // period is from the first to the last crawl used.
@@ -163,16 +168,18 @@ func (n *Network) landChart() figure.Bars {
 
 func (n *Network) operatorChart() figure.Bars {
 	b := figure.Bars{
-		Axis: "share of reachable peers; bar: by the likeliest kind", Format: figure.Percent, Keys: []figure.Key{{Look: figure.Blue}},
-		Bound: "bound", Whisk: interval + " of the bound",
+		Axis: "share of reachable peers", Format: figure.Percent, Whisk: interval + " of each end",
+		Keys: []figure.Key{{Name: "at least: the evidence decides", Look: figure.Blue}, {Name: "left open, up to at most", Look: figure.Neutral}},
 	}
 	for _, o := range n.bounds() {
 		b.Rows = append(b.Rows, figure.Bar{
-			Label: o.Class, Parts: []float64{o.Share.Value}, Lower: o.AtLeast.Lower, Upper: o.AtMost.Upper,
-			Bound: &[2]float64{o.AtLeast.Value, o.AtMost.Value}, Value: between(o.Bounded),
+			Label: o.Class, Parts: []float64{o.AtLeast.Value, max(0, o.AtMost.Value-o.AtLeast.Value)}, Lower: o.AtMost.Lower, Upper: o.AtMost.Upper,
+			First: &[2]float64{o.AtLeast.Lower, o.AtLeast.Upper}, Value: between(o.Bounded),
 		})
 	}
-	b.Rows = append(b.Rows, bar("undecided", *n.Undecided))
+	undecided := bar("undecided", *n.Undecided)
+	undecided.Parts = []float64{0, n.Undecided.Value}
+	b.Rows = append(b.Rows, undecided)
 	return b
 }
 

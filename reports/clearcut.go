@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
-	"strings"
 
 	"canopy/analysis"
 	"canopy/analysis/clearcut"
@@ -93,8 +93,13 @@ func (c *Clearcut) main() *clearcut.Result {
 	return cmp.Or(c.Operators, c.Organisations)
 }
 
-// clearcutFinding says in words what stands when the largest leaves.
+// clearcutFinding says in words what stands when the largest leaves, beside
+// what stands now.
 func (n *Network) clearcutFinding() string {
+	return n.withoutLargest() + "; with nobody leaving it is " + ofHundred(n.Clearcut.main().Before.Recorded.Success)
+}
+
+func (n *Network) withoutLargest() string {
 	s := n.Clearcut.main().Steps[0]
 	return fmt.Sprintf("If %s left, %s of 100 lookups would still succeed", joined(s.Leaves, 3), ofHundred(s.Cut.Recorded.Success))
 }
@@ -211,7 +216,7 @@ func (v view) clearcut() page.Section {
 	s := main.Steps[0].Cut
 	blocks := [][]page.Block{
 		text("%s%s; after one round of repair %s. With nobody leaving it is %s. %s",
-			v.clearcutFinding(), intervalOf(s.Recorded.Success), ofHundredInterval(s.Repaired.Success), ofHundredInterval(main.Before.Recorded.Success), lostWords(s.RecordsLost.Value)),
+			v.withoutLargest(), intervalOf(s.Recorded.Success), ofHundredInterval(s.Repaired.Success), ofHundredInterval(main.Before.Recorded.Success), lostWords(s.RecordsLost.Value)),
 		entryWords(s.EntryPoints),
 		text("What is removed: all peers of a holder, the largest first, up to %s of the peers that answered. What is run: the network’s own lookup, on the routing tables that one crawl recorded, dead entries and all. "+
 			"The network would go on repairing itself and newcomers would come; neither is simulated beyond one round of repair.", percent(last.Cut.Share)),
@@ -224,7 +229,7 @@ func (v view) clearcut() page.Section {
 	}
 	var notes []string
 	for _, w := range append(main.Crawl.Warnings(), main.Warnings...) {
-		notes = append(notes, legible(w))
+		notes = append(notes, harmless(w, longestSentence))
 	}
 	if len(notes) > 0 {
 		blocks = append(blocks, []page.Block{{List: notes}})
@@ -260,10 +265,14 @@ func lostWords(share float64) string {
 
 // tinyShare writes a share that may be far below a percent.
 func tinyShare(v float64) string {
-	if v == 0 {
+	switch {
+	case v == 0:
 		return "none"
+	case v < 1e-6:
+		return "<0.0001" + nbsp + "%"
 	}
-	return strings.Replace(strconv.FormatFloat(100*v, 'g', 2, 64), "e-0", "e-", 1) + nbsp + "%"
+	digits := max(0, 1-int(math.Floor(math.Log10(100*v)))) // two that count
+	return strconv.FormatFloat(100*v, 'f', digits, 64) + nbsp + "%"
 }
 
 // clearcutTables show lookups, and what else changes.
@@ -281,7 +290,7 @@ func clearcutTables(r *clearcut.Result) []page.Block {
 		table(fmt.Sprintf("If the largest leave one after the other, by %s: lookups of 100 that succeed, with 95\u00a0%% intervals.", by),
 			[]string{"Leaves", "peers gone", "tables as recorded", "after repair", "random peers instead"}, success),
 		table(fmt.Sprintf("What else changes, by %s, on the tables as recorded: hops of a lookup that succeeds, messages of a lookup, survivors that hang together, and records lost with every peer that keeps them.", by),
-			[]string{"Leaves", "hops", "messages", "largest component", "records lost", "if independent (f^k)"}, rest)...)
+			[]string{"Leaves", "hops", "messages", "hang together", "records lost", "if independent (f^k)"}, rest)...)
 }
 
 func successRow(name string, c clearcut.Cut, random *clearcut.Cut) []string {

@@ -100,7 +100,7 @@ func (n *Network) trends() (list []*Concentration, looks []figure.Look) {
 }
 
 func (n *Network) concentrationTrend() figure.Lines {
-	l := figure.Lines{Axis: "effective number of holders, 1/HHI: fewer is more concentrated", Format: figure.Count}
+	l := figure.Lines{Axis: "effective number of holders, 1/HHI: fewer is more concentrated", Format: figure.Number}
 	for _, c := range n.used() {
 		l.Times = append(l.Times, c.StartedAt)
 	}
@@ -124,7 +124,7 @@ func (n *Network) concentrationFinding() string {
 	case change.Upper < 0:
 		return "More peers stand with the largest " + list[0].Unit + ": their effective number fell from " + decimal(first) + " to " + decimal(last)
 	}
-	return "How concentrated the network is over " + list[0].Unit + " did not change clearly from the first crawl to the last"
+	return "How concentrated the network is among " + list[0].Unit + " did not change clearly from the first crawl to the last"
 }
 
 func (n *Network) concentrationCaption() string {

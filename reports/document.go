@@ -20,13 +20,26 @@ func (r *Report) document(drawn []map[string]figure.Figure) page.Document {
 	if r.Synthetic {
 		d.Banner = banner + "."
 	}
+	d.Sections = append(d.Sections, reading())
 	for i := range r.Networks {
 		n := &r.Networks[i]
-		d.Headlines = append(d.Headlines, page.Headline{Subject: legible(n.Title), Sentence: n.headline(), Detail: n.headlineDetail(), Target: n.slug})
+		d.Headlines = append(d.Headlines, page.Headline{Subject: legible(n.Title), Sentence: n.headline(), Points: n.points(), Detail: n.headlineDetail(), Target: n.slug})
 		d.Sections = append(d.Sections, n.section(drawn[i]))
 	}
 	d.Sections = append(d.Sections, blind(), r.methods(), r.sources())
 	return d
+}
+
+// reading explains the words that the first minutes of reading need.
+func reading() page.Section {
+	return page.Section{ID: "reading", Heading: "How to read this page", Blocks: []page.Block{{Terms: []page.Term{
+		{Name: "Peer", Meaning: "A program that takes part in a network, under an identity of its own. It is reachable if it answered when it was asked."},
+		{Name: "Crawl", Meaning: "One walk through a network: every peer that another one names is asked whom it knows."},
+		{Name: "Land", Meaning: "Whose network the address of a peer belongs to: home connections (residential), mobile networks, institutions, hosting (commercial land: cloud, VPS, colocation), or an anonymiser (VPN, Tor, proxy)."},
+		{Name: "Who runs it", Meaning: "Communities are people who run peers for themselves and each other; institutions are universities, libraries and the like; commercial is what companies run. Where the evidence does not decide, a peer is undecided."},
+		{Name: "At least, at most", Meaning: "What holds if none of the undecided peers are of a kind, and if all of them are. Nobody can tell from outside where between the two the truth lies."},
+		{Name: "8" + nbsp + "% (7–10)", Meaning: "The estimate, and in brackets the interval that holds the true share in 95 of 100 measurements like this one. Two figures whose intervals overlap may be the same."},
+	}}}}
 }
 
 // period says when the crawls of the report were made.
@@ -66,7 +79,7 @@ func (r *Report) methods() page.Section {
 			"variance over peers = sum of ((y − p) a)² / T², with y = 1 for a peer of the class and T crawls; variance between crawls = sample variance of the crawls’ shares / T. " +
 			"The effective sample size is p(1 − p) over the sum of both; at 0 or 1 it is the mean number of peers of a crawl."},
 		{Name: "Who runs it", Meaning: "Each peer is judged by a sum of log-odds of named evidence, from rules of version “" + legible(r.Rules) + "”; “canopy explain” shows them for a peer. " +
-			"Bound by " + shares.BoundMethod + ": lower = decided for the kind / all, upper = (decided + undecided) / all. “Likeliest” counts each undecided peer with its likeliest kind and is no more than that."},
+			"Bound by " + shares.BoundMethod + ": lower = decided for the kind / all, upper = (decided + undecided) / all. In the published bound each verdict is also allowed twice its stated chance of error. “Likeliest” counts each undecided peer with its likeliest kind and is no more than that."},
 		{Name: "On whose land", Meaning: "Hosting class, AS organisation and country of the address that answered, by the data sets named below, frozen when the peer was visited."},
 		{Name: "Concentration", Meaning: "HHI = sum of squared shares; effective numbers 1/HHI and exp(entropy); Nakamoto set = the fewest holders that together exceed a threshold. Intervals: " + concentration.Method + ". In each crawl: " + concentration.TrendMethod + "."},
 		{Name: "How large it is", Meaning: "In three ways, each with its interval. By " + size.CorrectedMethod + ". By " + size.DistancesMethod + ". By " + size.RecapturedMethod + ". Agreement: " + size.AgreementMethod + "."},
@@ -81,17 +94,32 @@ func (r *Report) methods() page.Section {
 func (r *Report) sources() page.Section {
 	s := page.Section{ID: "sources", Heading: "Data sources"}
 	for _, w := range r.Warnings {
-		s.Blocks = append(s.Blocks, page.Block{Notice: legible(w)})
+		s.Blocks = append(s.Blocks, page.Block{Notice: harmless(w, longestSentence)})
 	}
 	if len(r.Attributions) > 0 {
 		lines := make([]string, len(r.Attributions))
 		for i, a := range r.Attributions {
-			lines[i] = legible(a)
+			lines[i] = harmless(a, longestSentence)
 		}
 		return page.Section{ID: s.ID, Heading: s.Heading, Blocks: append(s.Blocks, page.Block{List: lines})}
 	}
-	if len(s.Blocks) == 0 {
+	switch {
+	case r.placed():
+		s.Blocks = append(s.Blocks, page.Block{Text: "Which data sets placed the addresses, and of which date, stands with each network under “How it was measured”. Their terms of use are not known here, as they are not installed."})
+	case len(s.Blocks) == 0:
 		s.Blocks = append(s.Blocks, page.Block{Text: "No address data was used: land, organisations and countries are unknown."})
 	}
 	return s
+}
+
+// placed says whether a data set knew any address.
+func (r *Report) placed() bool {
+	for _, n := range r.Networks {
+		for _, f := range n.Facts {
+			if f.Name != "" {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -67,7 +67,7 @@ func foundWords(r *findability.Result) string {
 	}
 	words := fmt.Sprintf("Of %s, %s found when last looked for, from a cold start", plural(len(r.Content), "piece")+" of content that stands for the commons", wereFound(found))
 	if never > 0 {
-		words += fmt.Sprintf("; %s never in the period", wereFound(never))
+		words += fmt.Sprintf("; %s never found in the period", wereFound(never))
 	}
 	return words + "."
 }
@@ -90,9 +90,9 @@ func contentTable(r *findability.Result) []page.Block {
 			holderCount(c.Latest), swarmWords(c.Latest),
 		})
 	}
-	return table("Content from a cold start: outcome of the latest check, checks that found it with their 95\u00a0% interval, median time until somebody was named (quartiles), queries and hops of the latest lookup, "+
+	return worded(table("Content from a cold start: outcome of the latest check, checks that found it with their 95\u00a0% interval, median time until somebody was named (quartiles), queries and hops of the latest lookup, "+
 		"distinct peers or providers named in it, and seeds and downloaders by Bloom filters where nodes give them, with 95\u00a0% intervals.",
-		[]string{"Content", "latest", "found in", "first named after", "queries", "hops", "have it", "seeds + downloaders"}, rows)
+		[]string{"Content", "latest", "found in", "first named after", "queries", "hops", "have it", "seeds + downloaders"}, rows), 1)
 }
 
 func outcomeWords(outcome string) string {
@@ -148,8 +148,8 @@ func holderTable(r *findability.Result) []page.Block {
 	if len(rows) == 0 {
 		return nil
 	}
-	return table("Who has it, in the latest check: on whose land, who runs them as far as the evidence decides, and the largest AS organisations. Groups of fewer than 5 people are pooled.",
-		[]string{"Content", "on whose land", "run by", "organisations"}, rows)
+	return worded(table("Who has it, in the latest check: on whose land, who runs them as far as the evidence decides, and the largest AS organisations. Groups of fewer than 5 people are pooled.",
+		[]string{"Content", "on whose land", "run by", "organisations"}, rows), 1, 2, 3)
 }
 
 // partWords writes the largest few classes with their counts.
@@ -180,8 +180,8 @@ func entryTable(r *findability.Result) []page.Block {
 			legible(e.Address), joined(e.Clients, 4), outcomeWords(e.Latest.Outcome), timesOf(e.Checks), trip, count(e.Latest.Named), timesOf(e.Alone), timesOf(e.Without),
 		})
 	}
-	return table("Entry points that clients ship with: outcome of the latest check, checks that were answered, round-trip time, peers named in one answer, and starts that led into the network with it alone and with all but it, with 95\u00a0% intervals.",
-		[]string{"Entry point", "shipped with", "latest", "answers", "round trip", "names", "alone", "without it"}, rows)
+	return worded(table("Entry points that clients ship with: outcome of the latest check, checks that were answered, round-trip time, peers named in one answer, and starts that led into the network with it alone and with all but it, with 95\u00a0% intervals.",
+		[]string{"Entry point", "shipped with", "latest", "answers", "round trip", "names", "alone", "without it"}, rows), 1, 2)
 }
 
 func siteTable(r *findability.Result) []page.Block {
@@ -197,8 +197,8 @@ func siteTable(r *findability.Result) []page.Block {
 		}
 		rows = append(rows, []string{legible(e.Address), runner, legible(e.Runner.Evidence), joined(distinct(land), 4)})
 	}
-	return table("Who runs the entry points, what says so, and on whose land each of their addresses stands.",
-		[]string{"Entry point", "run by", "because", "on land of"}, rows)
+	return worded(table("Who runs the entry points, what says so, and on whose land each of their addresses stands.",
+		[]string{"Entry point", "run by", "because", "on land of"}, rows), 1, 2, 3)
 }
 
 // distinct drops repetitions.

@@ -46,7 +46,7 @@ func TestFindability(t *testing.T) {
 		t.Fatal("the checks are not read")
 	}
 	html = pageOf(t, r)
-	for _, words := range []string{"If these hosts vanish, can newcomers still enter?", "Newcomers depend on", "1 was found when last looked for", "at least 9", "1 of 1 (21–100", "1.5", "2\u00a0filters"} {
+	for _, words := range []string{"If these hosts vanish, can newcomers still enter?", "Newcomers depend on", "1 was found when last looked for", "at least 9", "1 of 1", "(21–100", "1.5", "2\u00a0filters"} {
 		if !strings.Contains(html, words) {
 			t.Errorf("the page does not say %q", words)
 		}

@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"strings"
 
 	"canopy/analysis/comparison"
 	"canopy/analysis/shares"
@@ -42,17 +43,22 @@ func (n *Network) community() shares.Bounded {
 
 func (n *Network) operatorFinding() string {
 	c := n.community()
+	least, most := percent(c.AtLeast), percent(c.AtMost)
 	switch {
 	case n.Undecided.Value >= 1:
 		return "Who runs these peers can't be told: the evidence decides for none of them"
 	case c.AtMost.Value == 0:
 		return "No reachable peer is run by a community"
 	case c.AtLeast.Value == c.AtMost.Value:
-		return "Communities run " + percent(c.AtLeast) + " of the reachable peers"
-	case c.AtLeast.Value == 0:
-		return "Communities run at most " + percent(c.AtMost) + " of the reachable peers"
+		return "Communities run " + least + " of the reachable peers"
+	case strings.HasPrefix(most, "<"):
+		return "Communities run less than " + most[1:] + " of the reachable peers"
+	case strings.HasPrefix(least, ">"):
+		return "Communities run more than " + least[1:] + " of the reachable peers"
+	case c.AtLeast.Value == 0 || strings.HasPrefix(least, "<"):
+		return "Communities run at most " + most + " of the reachable peers"
 	}
-	return fmt.Sprintf("Communities run at least %s and at most %s of the reachable peers", percent(c.AtLeast), percent(c.AtMost))
+	return fmt.Sprintf("Communities run at least %s and at most %s of the reachable peers", least, most)
 }
 
 func (n *Network) organisationFinding() string {
@@ -64,7 +70,11 @@ func (n *Network) organisationFinding() string {
 	if len(half.Names) == 1 {
 		return fmt.Sprintf("%s alone holds more than half of the reachable peers whose organisation is known", legible(half.Names[0]))
 	}
-	return fmt.Sprintf("The %d largest of %s together hold more than half of the reachable peers", len(half.Names), plural(len(o.Holders), "organisation"))
+	known := ""
+	if o.Known.Value < 1 {
+		known = " whose organisation is known"
+	}
+	return fmt.Sprintf("The %d largest of %s together hold more than half of the reachable peers%s", len(half.Names), plural(len(o.Holders), "organisation"), known)
 }
 
 // trendOf is the trend of a hosting class.
@@ -75,6 +85,12 @@ func (n *Network) trendOf(class string) Trend {
 		}
 	}
 	return n.Trend[0]
+}
+
+// landTrendFinding is about the largest class of land.
+func (n *Network) landTrendFinding() string {
+	main := largestOf(n.Hosting).Class
+	return trendFinding(n.trendOf(main), "peers "+landPlace(main))
 }
 
 // trendFinding compares the ends of a trend, as periods are compared: intervals

@@ -118,13 +118,10 @@ func (n *Network) countingFinding(class string) string {
 	low, high, _ := shares.Range(n.Counting.Hosting, class)
 	from, to := inCell(low, class), inCell(high, class)
 	phrase := landPhrase(class)
-	if class == unknown {
-		phrase = "stand on land that no address data names"
-	}
 	if from.Value == to.Value {
 		return "However it is counted, " + percent(to) + " " + phrase
 	}
-	return "From " + percent(from) + " to " + percent(to) + " " + phrase + ": the same crawls, counted in other ways"
+	return "From " + percent(from) + " to " + percent(to) + " " + phrase + ": the same crawls, counted in different ways"
 }
 
 // inCell is the share of a class in a cell, zero where nothing is in it.

@@ -22,11 +22,15 @@ func (n *Network) section(figures map[string]figure.Figure) page.Section {
 	if n.Absent != "" {
 		s.Blocks = append(s.Blocks, page.Block{Notice: n.Absent})
 	} else {
-		s.Sections = append(s.Sections, v.land(), v.operators(), v.counting(), v.trend(), v.holders(), v.clients())
+		s.Sections = append(s.Sections, v.land(), v.operators(), v.trend(), v.before(), v.holders())
 	}
-	s.Sections = append(s.Sections, v.size(), v.reachability(), v.sessions(), v.survival(), v.clearcut(), v.findability())
+	s.Sections = append(s.Sections, v.survival(), v.size(), v.clearcut(), v.findability())
 	if n.Absent == "" {
-		s.Sections = append(s.Sections, v.before(), v.elsewhere())
+		s.Sections = append(s.Sections, v.clients())
+	}
+	s.Sections = append(s.Sections, v.reachability(), v.sessions())
+	if n.Absent == "" {
+		s.Sections = append(s.Sections, v.counting(), v.elsewhere())
 	}
 	if n.Aside != nil {
 		s.Sections = append(s.Sections, v.aside())
@@ -65,6 +69,14 @@ func table(caption string, head []string, rows [][]string) []page.Block {
 	return []page.Block{{Table: &page.Table{Caption: caption, Head: head, Numeric: numeric, Rows: rows}}}
 }
 
+// worded sets columns of a table as words, not as numbers.
+func worded(t []page.Block, columns ...int) []page.Block {
+	for _, c := range columns {
+		t[0].Table.Numeric[c] = false
+	}
+	return t
+}
+
 func (v view) figure(name string) []page.Block {
 	f, ok := v.figures[name]
 	if !ok {
@@ -86,7 +98,7 @@ func (v view) clock(t time.Time) string {
 func (v view) land() page.Section {
 	head := []string{"On whose land"}
 	for _, o := range v.Operator {
-		head = append(head, "run by "+o.Class)
+		head = append(head, o.Class)
 	}
 	head = append(head, "undecided", "all")
 	var rows [][]string
@@ -103,7 +115,7 @@ func (v view) land() page.Section {
 	}
 	rows = append(rows, append(all, percentInterval(*v.Undecided), "100"+nbsp+"%"))
 	return v.part("land", "Whose land", v.figure("land"),
-		table("Share of all reachable peers by land and by who runs them, as far as the evidence decides, with 95\u00a0% intervals at the margins. "+sentence(Cell)+".", head, rows))
+		table("Share of all reachable peers by land (rows) and by who runs them (columns), as far as the evidence decides, with 95\u00a0% intervals at the margins. "+sentence(Cell)+".", head, rows))
 }
 
 // cell writes a share within a table, where nothing reads as a dash.
@@ -202,20 +214,23 @@ func (v view) concentration(c *Concentration, noun string) []page.Block {
 	if len(c.Holders) == 1 {
 		return text("One holder is known among the %s: %s, with %s of the reachable peers.", c.Unit, legible(c.Holders[0].Name), percentInterval(c.Largest[0].Share))
 	}
+	known := ""
+	if c.Known.Value < 1 {
+		known = " of those known"
+	}
 	terms := []page.Term{
 		{Name: "Effective number of " + c.Unit, Meaning: decimal(c.Effective) + " by 1/HHI, " + decimal(c.Shannon) + " by entropy: that many of equal size would be as concentrated."},
 	}
 	for i, n := range c.Nakamoto {
 		part := []string{"a third", "half", "two thirds"}[i]
 		terms = append(terms, page.Term{
-			Name:    fmt.Sprintf("More than %s: %s of %s %s", part, whole(n.Size), count(len(c.Holders)), c.Unit),
-			Meaning: joined(n.Names, 8) + ".",
+			Name:    fmt.Sprintf("More than %s%s: %s of %s %s", part, known, whole(n.Size), count(len(c.Holders)), c.Unit),
+			Meaning: ended(joined(n.Names, 8)),
 		})
 	}
 	terms = append(terms, page.Term{
-		Name: "HHI " + index(c.HHI) + ", Gini " + index(c.Gini),
-		Meaning: fmt.Sprintf("Over the %s of reachable peers whose holder is known, %s in all. Gini can’t be compared between different numbers of holders.",
-			percent(c.Known), plural(c.HHI.N, "distinct peer")),
+		Name:    "HHI " + index(c.HHI) + ", Gini " + index(c.Gini),
+		Meaning: fmt.Sprintf("Over %s. Gini can’t be compared between different numbers of holders.", plural(c.HHI.N, "distinct peer")),
 	})
 	rows := make([][]string, len(c.Largest))
 	for i, s := range c.Largest {
@@ -226,7 +241,8 @@ func (v view) concentration(c *Concentration, noun string) []page.Block {
 	for _, s := range c.Largest {
 		t[0].Table.Links = append(t[0].Table.Links, v.entryOf(s.Class))
 	}
-	return append([]page.Block{{Terms: terms}}, t...)
+	lead := text("%s are known for %s of the reachable peers.", sentence(c.Unit), percentInterval(c.Known))
+	return slices.Concat(lead, []page.Block{{Terms: terms}}, t)
 }
 
 // whole writes a number of holders and its interval.
@@ -315,17 +331,20 @@ func (v view) measured() page.Section {
 	var notes []string
 	for i, c := range v.Crawls {
 		state := outcomeLabel(c.State)
+		if c.Zone != "" {
+			state += ", of zone " + legible(c.Zone)
+		}
 		if !used[c.ID] {
 			state += ", not in the shares"
 		}
 		rows = append(rows, []string{c.StartedAt.Format("2 Jan 2006 15:04:05"), named(c.Vantage, "not named"), state, lasting(c.Duration),
 			count(c.Discovered), count(c.Reachable), tablesRead(v.Tables[i]), count(int(c.Queries)), legible(c.Software)})
 		for _, note := range c.Notes {
-			notes = append(notes, v.clock(c.StartedAt)+": "+legible(note))
+			notes = append(notes, v.clock(c.StartedAt)+": "+harmless(note, longestSentence))
 		}
 	}
 	for _, w := range v.Warnings {
-		notes = append(notes, legible(w))
+		notes = append(notes, harmless(w, longestSentence))
 	}
 	t := table("Crawls of the period, times in UTC.",
 		[]string{"Started", "vantage", "state", "took", "discovered", "reachable", "tables read whole", "queries", "software"}, rows)

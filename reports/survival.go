@@ -159,9 +159,10 @@ func length(q survival.Quantile) string {
 	case !q.Reached:
 		return "more than " + value
 	case q.OpenEnds:
-		return value + " (" + lasting(seconds(q.Seconds.Lower)) + " or more)"
+		return value + " (" + unitFor(seconds(q.Seconds.Value)).of(seconds(q.Seconds.Lower)) + " or more)"
 	}
-	return value + " (" + lasting(seconds(q.Seconds.Lower)) + "–" + lasting(seconds(q.Seconds.Upper)) + ")"
+	unit := unitFor(seconds(q.Seconds.Upper))
+	return fmt.Sprintf("%s%s%s (%s–%s)", unit.of(seconds(q.Seconds.Value)), nbsp, unit.name, unit.of(seconds(q.Seconds.Lower)), unit.of(seconds(q.Seconds.Upper)))
 }
 
 func (s *Survival) finding() string {
@@ -225,8 +226,8 @@ func (s *Survival) landFinding() string {
 	if median(least) == median(most) {
 		return "Sessions last alike on all land"
 	}
-	return fmt.Sprintf("Half of the sessions are over after %s on land of class %s, and after %s on %s",
-		lasting(seconds(median(least))), landLabel(least.Class), lasting(seconds(median(most))), landLabel(most.Class))
+	return fmt.Sprintf("Half of the sessions are over after %s %s, and after %s %s",
+		lasting(seconds(median(least))), landPlace(least.Class), lasting(seconds(median(most))), landPlace(most.Class))
 }
 
 func (v view) survival() page.Section {

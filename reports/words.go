@@ -16,17 +16,24 @@ import (
 
 const nbsp = "\u00a0"
 
-// longest is how many runes of a string from the record a report shows.
-const longest = 120
+// How many runes of a string from the record a report shows: of a name, and of
+// a sentence.
+const (
+	longest         = 120
+	longestSentence = 600
+)
 
 // legible makes a string from the record harmless to read: what steers a
 // terminal or turns a line around becomes its code point. Escaping for HTML is
 // the page's own.
-func legible(s string) string {
+func legible(s string) string { return harmless(s, longest) }
+
+// harmless is legible with a length of its own.
+func harmless(s string, most int) string {
 	var b strings.Builder
 	shown := 0
 	for i, r := range s {
-		if shown++; shown > longest {
+		if shown++; shown > most {
 			b.WriteString("…")
 			break
 		}
@@ -158,47 +165,84 @@ func sentence(s string) string {
 	return string(unicode.ToUpper(r)) + s[size:]
 }
 
-// lasting writes a duration in the largest units that fit.
-func lasting(d time.Duration) string {
+// unitOfTime is a unit with the decimals that go with it.
+type unitOfTime struct {
+	name     string
+	length   time.Duration
+	decimals int
+}
+
+// unitFor is the largest unit that fits a duration.
+func unitFor(d time.Duration) unitOfTime {
 	switch {
-	case d <= 0:
-		return "–"
 	case d < time.Second:
-		return fmt.Sprintf("%d%sms", d.Milliseconds(), nbsp)
+		return unitOfTime{"ms", time.Millisecond, 0}
 	case d < 2*time.Minute:
-		return fmt.Sprintf("%.0f%ss", d.Seconds(), nbsp)
+		return unitOfTime{"s", time.Second, 0}
 	case d < 2*time.Hour:
-		return fmt.Sprintf("%.0f%smin", d.Minutes(), nbsp)
+		return unitOfTime{"min", time.Minute, 0}
 	case d < 48*time.Hour:
-		return fmt.Sprintf("%.1f%sh", d.Hours(), nbsp)
+		return unitOfTime{"h", time.Hour, 1}
 	}
-	return fmt.Sprintf("%.1f%sdays", d.Hours()/24, nbsp)
+	return unitOfTime{"days", 24 * time.Hour, 1}
+}
+
+// of writes a duration without the unit.
+func (u unitOfTime) of(d time.Duration) string {
+	return strconv.FormatFloat(float64(d)/float64(u.length), 'f', u.decimals, 64)
+}
+
+// lasting writes a duration in the largest unit that fits.
+func lasting(d time.Duration) string {
+	if d <= 0 {
+		return "–"
+	}
+	u := unitFor(d)
+	return u.of(d) + nbsp + u.name
 }
 
 // dates writes the days from first to last.
 func dates(first, last time.Time) string {
 	const day = "2 January 2006"
-	if first.Format(day) == last.Format(day) {
+	switch {
+	case first.Format(day) == last.Format(day):
 		return first.Format(day)
+	case first.Format("January 2006") == last.Format("January 2006"):
+		return first.Format("2") + " to " + last.Format(day)
+	case first.Year() == last.Year():
+		return first.Format("2 January") + " to " + last.Format(day)
 	}
 	return first.Format(day) + " to " + last.Format(day)
 }
 
-// landPhrase says where peers of a hosting class stand.
-func landPhrase(class string) string {
+// landPlace says where peers of a hosting class are.
+func landPlace(class string) string {
 	switch class {
 	case "residential":
-		return "stand on home connections"
+		return "on home connections"
 	case "mobile":
-		return "stand on mobile networks"
+		return "on mobile networks"
 	case "institutional":
-		return "stand on institutional land"
+		return "on institutional land"
 	case "hosting":
-		return "stand on commercial land (cloud, VPS, colocation)"
+		return "on commercial land (cloud, VPS, colocation)"
 	case "anonymiser":
-		return "stand behind a VPN, Tor or a proxy"
+		return "behind a VPN, Tor or a proxy"
+	case unknown:
+		return "on land that no address data names"
 	}
-	return "stand on land of class " + legible(class)
+	return "on land of class " + legible(class)
+}
+
+// landPhrase says where peers of a hosting class stand.
+func landPhrase(class string) string { return "stand " + landPlace(class) }
+
+// ended ends a sentence, also one whose last word ends in a full stop.
+func ended(s string) string {
+	if strings.HasSuffix(s, ".") {
+		return s
+	}
+	return s + "."
 }
 
 // joined lists names in a sentence, the first few of them.

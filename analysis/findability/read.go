@@ -138,11 +138,18 @@ func (r *Result) warn() {
 		}
 	}
 	if cut > 0 {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("Of %d pieces of content more were named than are believed: their numbers are floors.", cut))
+		r.Warnings = append(r.Warnings, fmt.Sprintf("Where more holders are named than are believed, numbers are floors: so for %s.", pieces(cut)))
 	}
 	if lone > 0 {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("%d pieces of content were named by a single node: it may be wrong, or lie.", lone))
+		r.Warnings = append(r.Warnings, fmt.Sprintf("A single node named who has %s: it may be wrong, or lie.", pieces(lone)))
 	}
+}
+
+func pieces(n int) string {
+	if n == 1 {
+		return "1 piece of content"
+	}
+	return fmt.Sprintf("%d pieces of content", n)
 }
 
 // item describes one piece of content.

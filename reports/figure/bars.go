@@ -9,7 +9,6 @@ type Bars struct {
 	Format Format // of the marks on the axis
 	Keys   []Key  // looks of the parts; a legend is drawn if there are several
 	Rows   []Bar
-	Bound  string // legend of Bar.Bound, empty if no bar has one
 	Whisk  string // legend of the whiskers, such as "95 % interval"
 }
 
@@ -18,7 +17,7 @@ type Bar struct {
 	Label        string
 	Parts        []float64   // lengths, one for each key
 	Lower, Upper float64     // interval of the whole, drawn as a whisker unless both are equal
-	Bound        *[2]float64 // where the whole may lie at all, drawn as a band
+	First        *[2]float64 // interval of the first part, nil for none
 	Value        string      // beside the bar
 }
 
@@ -30,8 +29,8 @@ func (b Bars) check() error {
 		if err := finite(append([]float64{r.Lower, r.Upper}, r.Parts...)...); err != nil {
 			return err
 		}
-		if r.Bound != nil {
-			if err := finite(r.Bound[0], r.Bound[1]); err != nil {
+		if r.First != nil {
+			if err := finite(r.First[:]...); err != nil {
 				return err
 			}
 		}
@@ -49,7 +48,12 @@ func (b Bars) lay(p *pen, width vg.Length) vg.Length {
 	if len(b.Keys) > 1 {
 		y = legend(p, width, b.Keys, false)
 	}
-	y = b.layMarks(p, width, y)
+	if b.Whisk != "" {
+		const sample = 22
+		p.whisker(2, sample-2, y+7.5, 4, 1.4)
+		p.text(sample+6, y, bodyText, fit(b.Whisk, bodyText, width-sample-6))
+		y += 26
+	}
 	var labels, values []string
 	for _, r := range b.Rows {
 		labels, values = append(labels, r.Label), append(values, r.Value)
@@ -61,7 +65,7 @@ func (b Bars) lay(p *pen, width vg.Length) vg.Length {
 	}
 	s := newScale(b.longest(), 4+int(width)/250, width-left-right)
 	bottom := y + row*vg.Length(len(b.Rows))
-	p.shifted(left, 0, func(p *pen) { b.axis(p, s, y, bottom) })
+	p.shifted(left, 0, func(p *pen) { b.axis(p, s, y, bottom, -left, s.size+right) })
 	for i, r := range b.Rows {
 		top := y + row*vg.Length(i)
 		if stacked {
@@ -78,38 +82,9 @@ func (b Bars) lay(p *pen, width vg.Length) vg.Length {
 	return bottom + 38
 }
 
-// layMarks explains whiskers and bands.
-func (b Bars) layMarks(p *pen, width, y vg.Length) vg.Length {
-	const sample = 22
-	x := vg.Length(0)
-	put := func(name string, draw func(x, y vg.Length)) {
-		if name == "" {
-			return
-		}
-		need := sample + 6 + bodyText.width(name)
-		if x > 0 && x+need > width {
-			x, y = 0, y+20
-		}
-		if p != nil {
-			draw(x, y+7.5)
-		}
-		p.text(x+sample+6, y, bodyText, fit(name, bodyText, width-sample-6))
-		x += need + 18
-	}
-	put(b.Bound, func(x, y vg.Length) { p.band(x+1, x+sample, y) })
-	put(b.Whisk, func(x, y vg.Length) { p.whisker(x+2, x+sample-2, y, 4, 1.4) })
-	if x == 0 {
-		return y
-	}
-	return y + 26
-}
-
 func (b Bars) longest() (top float64) {
 	for _, r := range b.Rows {
 		top = max(top, r.Upper, sum(r.Parts))
-		if r.Bound != nil {
-			top = max(top, r.Bound[1])
-		}
 	}
 	return top
 }
@@ -121,16 +96,14 @@ func sum(parts []float64) (total float64) {
 	return total
 }
 
-func (b Bars) axis(p *pen, s scale, top, bottom vg.Length) {
+// axis marks the lengths; labels stay between from and to.
+func (b Bars) axis(p *pen, s scale, top, bottom, from, to vg.Length) {
 	for i := range s.marks + 1 {
 		x := s.of(s.mark(i))
 		p.line(x, top-2, x, bottom, 0.7, grid)
 		label := b.Format(s.mark(i))
-		at := max(0, x-axisText.width(label)/2)
-		if i == s.marks {
-			at = min(at, s.size-axisText.width(label)+8)
-		}
-		p.text(at, bottom+4, axisText, label)
+		w := axisText.width(label)
+		p.text(max(from, min(x-w/2, to-w)), bottom+4, axisText, label)
 	}
 }
 
@@ -145,17 +118,12 @@ func (b Bars) bar(p *pen, s scale, r Bar) {
 		x += w
 	}
 	p.line(0, -2, 0, barHeight+2, 1, muted)
-	if r.Bound != nil && r.Bound[1] > r.Bound[0] {
-		p.band(s.of(r.Bound[0]), s.of(r.Bound[1]), barHeight/2)
+	y := vg.Length(barHeight) / 2
+	if r.First != nil && r.First[1] > r.First[0] { // apart, since the two may overlap
+		p.whisker(s.of(r.First[0]), s.of(r.First[1]), y-5, 3, 1.4)
+		y += 5
 	}
 	if r.Upper > r.Lower {
-		p.whisker(s.of(r.Lower), s.of(r.Upper), barHeight/2, 4, 1.4)
+		p.whisker(s.of(r.Lower), s.of(r.Upper), y, 4, 1.4)
 	}
-}
-
-// band draws where a value may lie at all: a thick outlined bracket.
-func (p *pen) band(x0, x1, y vg.Length) {
-	const half = 5
-	p.rect(x0-1, y-half-1, x1-x0+2, 2*half+2, ink)
-	p.rect(x0, y-half, x1-x0, 2*half, paper)
 }

@@ -11,7 +11,7 @@ func TestCurves(t *testing.T) {
 		return Curve{Series: Series{Key: Key{Name: "<one>", Look: Blue}, Values: []float64{1, 0.5}, Lower: []float64{0.9, 0.4}, Upper: []float64{1, 0.6}}, X: x}
 	}
 	chart := Curves{AxisX: "removed", AxisY: "found", FormatX: Percent, FormatY: Percent, Curves: []Curve{line(0, 0.3), line(0.1, 0.9)}}
-	f, err := Draw(Frame{Name: "curves", Title: "A finding", Alt: "what it shows"}, chart)
+	f, err := Draw(Frame{Name: "curves", Title: "A finding"}, chart)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,18 +31,17 @@ const dpi = 144
 
 // Frame is what stands around a chart.
 type Frame struct {
-	Name    string // file name without extension, also unique in a page
-	Title   string // the finding, in words
-	Caption string // unit, n, date, method, interval
-	Banner  string // warning that must not be overlooked, empty for none
-	Alt     string // what the figure shows, for those who can't see it
-
-	Plain map[string]string // what names are called where the font lacks their characters
+	Name    string            // file name without extension, also unique in a page
+	Title   string            // the finding, in words
+	Caption string            // unit, n, date, method, interval
+	Banner  string            // warning that must not be overlooked, empty for none
+	Plain   map[string]string // what names are called where the font lacks their characters
 }
 
 // Figure is a drawn chart.
 type Figure struct {
 	Frame
+	Alt    string // what it shows, for those who can't see it
 	SVG    []byte // whole file with its frame
 	PNG    []byte // the same, 1440 pixels wide
 	Wide   []byte // chart without frame as an SVG element for a page
@@ -56,6 +55,8 @@ type Chart interface {
 	lay(p *pen, width vg.Length) vg.Length
 	// check says why the chart can't be drawn, if so.
 	check() error
+	// words says what the chart shows, for those who can't see it.
+	words() string
 }
 
 // Draw draws a chart in its frame. It returns an error if there is nothing to
@@ -64,11 +65,11 @@ func Draw(frame Frame, chart Chart) (Figure, error) {
 	if err := chart.check(); err != nil {
 		return Figure{}, fmt.Errorf("draw figure %s: %w", frame.Name, err)
 	}
-	f := Figure{Frame: frame}
+	f := Figure{Frame: frame, Alt: frame.Title + ". " + chart.words()}
 	framed := func(p *pen, width vg.Length) vg.Length { return frame.lay(p, width, chart) }
-	f.SVG = append([]byte(`<?xml version="1.0" encoding="UTF-8"?>`+"\n"), drawSVG(frame, framed, wide, "figure")...)
-	f.Wide = drawSVG(frame, chart.lay, wide, "wide")
-	f.Narrow = drawSVG(frame, chart.lay, narrow, "narrow")
+	f.SVG = append([]byte(`<?xml version="1.0" encoding="UTF-8"?>`+"\n"), drawSVG(f.Alt, framed, wide, "figure")...)
+	f.Wide = drawSVG(f.Alt, chart.lay, wide, "wide")
+	f.Narrow = drawSVG(f.Alt, chart.lay, narrow, "narrow")
 	var err error
 	if f.PNG, err = drawPNG(framed, frame.Plain); err != nil {
 		return Figure{}, fmt.Errorf("draw figure %s: %w", frame.Name, err)
@@ -78,7 +79,7 @@ func Draw(frame Frame, chart Chart) (Figure, error) {
 
 type layout func(p *pen, width vg.Length) vg.Length
 
-func drawSVG(frame Frame, lay layout, width vg.Length, class string) []byte {
+func drawSVG(alt string, lay layout, width vg.Length, class string) []byte {
 	height := lay(nil, width)
 	canvas := vgsvg.NewWith(vgsvg.UseWH(width, height))
 	p := &pen{Canvas: draw.New(canvas), height: height}
@@ -91,7 +92,7 @@ func drawSVG(frame Frame, lay layout, width vg.Length, class string) []byte {
 	// Our own head: a name for screen readers, no prologue inside a page.
 	_, body, _ := strings.Cut(out.String(), "xmlns:xlink=\"http://www.w3.org/1999/xlink\">\n")
 	head := fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" class="%s" width="%g" height="%.5g" viewBox="0 0 %g %.5g" role="img" aria-label="%s">`+"\n",
-		class, width.Points(), height.Points(), width.Points(), height.Points(), html.EscapeString(legible(frame.Alt)))
+		class, width.Points(), height.Points(), width.Points(), height.Points(), html.EscapeString(legible(alt)))
 	return []byte(head + themed.Replace(body))
 }
 

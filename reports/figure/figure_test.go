@@ -21,15 +21,14 @@ var hostile = []string{
 }
 
 func shares() Bars {
-	bound := [2]float64{0.28, 0.55}
 	return Bars{
-		Axis: "share of reachable peers", Format: Percent, Whisk: "95 % interval of the whole bar", Bound: "bound: some peers can't be judged",
+		Axis: "share of reachable peers", Format: Percent, Whisk: "95 % interval of the whole bar",
 		Keys: []Key{{"community", Green}, {"institutional", Sky}, {"commercial", Orange}, {"undecided", Neutral}},
 		Rows: []Bar{
 			{Label: "residential", Parts: []float64{0.30, 0, 0, 0.05}, Lower: 0.31, Upper: 0.39, Value: "35 % (31–39)"},
 			{Label: "mobile", Parts: []float64{0.02, 0, 0, 0.01}, Lower: 0.02, Upper: 0.05, Value: "3 % (2–5)"},
 			{Label: "institutional", Parts: []float64{0, 0.06, 0, 0}, Lower: 0.04, Upper: 0.08, Value: "6 % (4–8)"},
-			{Label: "hosting", Parts: []float64{0.08, 0, 0.30, 0.14}, Lower: 0.48, Upper: 0.56, Bound: &bound, Value: "52 % (48–56)"},
+			{Label: "hosting", Parts: []float64{0.08, 0, 0.30, 0.14}, Lower: 0.48, Upper: 0.56, First: &[2]float64{0.05, 0.11}, Value: "52 % (48–56)"},
 			{Label: "anonymiser", Parts: []float64{0, 0, 0, 0.04}, Lower: 0.02, Upper: 0.06, Value: "4 % (2–6)"},
 		},
 	}
@@ -79,7 +78,7 @@ func TestFiguresAreImages(t *testing.T) {
 			frame := Frame{
 				Name: name, Title: "Two thirds of reachable peers stand on commercial land, and nobody can tell who runs half of them",
 				Caption: "Unit: share of reachable peers, mean of snapshots. n = 1 234 peers in 4 crawls, 1 March 2026. Wilson interval on the effective sample size.",
-				Banner:  "Synthetic demo data: a planned population on this machine, not a public network", Alt: hostile[1],
+				Banner:  "Synthetic demo data: a planned population on this machine, not a public network",
 			}
 			f, err := Draw(frame, chart)
 			if err != nil {
@@ -154,6 +153,11 @@ func TestScaleReachesOverTheLargest(t *testing.T) {
 			t.Errorf("scale for %v ends at %v with %d marks", top, s.top(), s.marks)
 		}
 	}
+	for _, top := range []float64{0, 1, 2, 3, 17} {
+		if s := newScale(top, 4, 100).whole(); s.top() < top || s.step != math.Trunc(s.step) {
+			t.Errorf("marks of a count up to %v are %v apart and end at %v", top, s.step, s.top())
+		}
+	}
 	if s := newScale(1, 5, 100); s.top() != 1 {
 		t.Errorf("a scale of shares ends at %v", s.top())
 	}
@@ -161,7 +165,7 @@ func TestScaleReachesOverTheLargest(t *testing.T) {
 
 func TestNumbers(t *testing.T) {
 	for want, got := range map[string]string{ // spaces are not to break at
-		"20 %": Percent(0.2), "0.5 %": Percent(0.005), "0 %": Percent(0), "30 %": Percent(0.1 + 0.2), "1 234 567": Count(1234567), "12": Count(12),
+		"20 %": Percent(0.2), "0.5 %": Percent(0.005), "0 %": Percent(0), "30 %": Percent(0.1 + 0.2), "1 234 567": Count(1234567), "12": Count(12), "1.5": Number(1.5), "2": Number(2), "1 200": Number(1200),
 	} {
 		if want = strings.ReplaceAll(want, " ", nbsp); got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -26,7 +26,7 @@ func (h Histogram) lay(p *pen, width vg.Length) vg.Length {
 		top = max(top, v)
 	}
 	high := vg.Length(190)
-	s := newScale(top, 4, high)
+	s := newScale(top, 4, high).whole()
 	p.text(0, 0, axisText, fit(h.AxisY, axisText, width))
 	y := axisText.lineHeight() + 20
 	left := vg.Length(0)

@@ -63,7 +63,7 @@ var (
 	Yellow  = Look{Color: color.NRGBA{0xe6, 0x9f, 0x00, 0xff}, Pattern: Falling, Marker: draw.PyramidGlyph{}, Dashes: []vg.Length{8, 2, 2, 2}}
 	Purple  = Look{Color: color.NRGBA{0xcc, 0x79, 0xa7, 0xff}, Pattern: Dense, Marker: draw.RingGlyph{}, Dashes: []vg.Length{4, 4}}
 	Blue    = Look{Color: color.NRGBA{0x00, 0x72, 0xb2, 0xff}, Marker: draw.BoxGlyph{}}
-	Neutral = Look{Color: color.NRGBA{0x9a, 0xa2, 0xab, 0xff}, Pattern: Dense, Marker: draw.CrossGlyph{}, Dashes: []vg.Length{1, 3}}
+	Neutral = Look{Color: color.NRGBA{0x7d, 0x85, 0x90, 0xff}, Pattern: Dense, Marker: draw.CrossGlyph{}, Dashes: []vg.Length{2, 3}}
 )
 
 // Key names a look in a legend.

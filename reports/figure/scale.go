@@ -30,6 +30,15 @@ func Count(v float64) string {
 	return s
 }
 
+// Number writes a number with decimals only where the step between marks needs
+// them.
+func Number(v float64) string {
+	if math.Abs(v) >= 100 {
+		return Count(v)
+	}
+	return strconv.FormatFloat(math.Round(v*100)/100, 'f', -1, 64)
+}
+
 // scale maps values from 0 to the topmost mark onto a length.
 type scale struct {
 	step  float64
@@ -52,6 +61,14 @@ func newScale(top float64, want int, size vg.Length) scale {
 		}
 	}
 	return scale{step, max(1, int(math.Ceil(top/step-1e-9))), size}
+}
+
+// whole keeps the marks of a count on whole numbers.
+func (s scale) whole() scale {
+	if s.step < 1 {
+		s.marks, s.step = max(1, int(math.Ceil(s.top()-1e-9))), 1
+	}
+	return s
 }
 
 func (s scale) top() float64 { return s.step * float64(s.marks) }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -26,10 +27,17 @@ type Document struct {
 
 // Headline is the answer for one network.
 type Headline struct {
-	Subject  string // name of the network
-	Sentence string // the finding with its bound
-	Detail   string // the cell, n and interval
-	Target   string // ID of the section that tells more
+	Subject  string  // name of the network
+	Sentence string  // the finding with its bound
+	Points   []Point // what else was found, in short
+	Detail   string  // the cell, n and interval
+	Target   string  // ID of the section that tells more
+}
+
+// Point is a finding in one sentence, and the section that tells more.
+type Point struct {
+	Subject, Sentence string
+	Target            string // ID of the section, empty for none
 }
 
 // Section is a part of the page. Sections below it have no entry in the
@@ -101,9 +109,21 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 		}
 		return ""
 	},
+	"interval": func(cell string) [2]string {
+		value, interval, found := strings.Cut(cell, " (")
+		if found {
+			interval = "(" + interval
+		}
+		return [2]string{value, interval}
+	},
+	"wide":   func(t *Table) bool { return len(t.Head) > mostNarrow },
 	"deeper": func(level int) int { return level + 1 },
 	"at":     func(level int, s Section) leveled { return leveled{s, level} },
 }).Parse(source))
+
+// mostNarrow is how many columns a table has that fits between the margins of
+// the text.
+const mostNarrow = 6
 
 // leveled is a section and the level of its heading, 2 or 3.
 type leveled struct {

@@ -13,7 +13,7 @@ const hostile = `</title></style><script>alert(1)</script>"'><img src=x onerror=
 func every(s string) Document {
 	return Document{
 		Title: s, Lead: s, Banner: s, Software: s, Generated: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
-		Headlines: []Headline{{Subject: s, Sentence: s, Detail: s, Target: s}},
+		Headlines: []Headline{{Subject: s, Sentence: s, Points: []Point{{Subject: s, Sentence: s, Target: s}, {Subject: s, Sentence: s}}, Detail: s, Target: s}},
 		Sections: []Section{{ID: s, Heading: s, Blocks: []Block{
 			{Text: s}, {Notice: s}, {List: []string{s}}, {Terms: []Term{{ID: s, Name: s, Meaning: s, Links: []Link{{Text: s, About: s, URL: s}}}}},
 			{Table: &Table{Caption: s, Head: []string{s, s}, Numeric: []bool{false, true}, Rows: [][]string{{s, s}, {s, s}}, Links: []string{s}, CSV: s}},
