@@ -1,7 +1,10 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -48,11 +51,21 @@ func (n *Network) beforePoint() string {
 	if b == nil || b.Absent != "" {
 		return ""
 	}
-	var changed []string
-	for _, c := range b.Changes {
-		if c.Difference.Lower <= 0 && c.Difference.Upper >= 0 {
-			continue
+	clear := slices.DeleteFunc(slices.Clone(b.Changes), func(c Change) bool { return c.Difference.Lower <= 0 && c.Difference.Upper >= 0 })
+	rank := func(c Change) int { // land and numbers say more by themselves than one end of a bound
+		switch {
+		case slices.ContainsFunc(n.Hosting, func(s Share) bool { return strings.HasSuffix(c.What, " "+landLabel(s.Class)) }):
+			return 0
+		case !c.Share:
+			return 1
 		}
+		return 2
+	}
+	slices.SortStableFunc(clear, func(a, b Change) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(math.Abs(b.Difference.Value), math.Abs(a.Difference.Value)))
+	})
+	var changed []string
+	for _, c := range clear {
 		by := changeInterval(c.Difference)
 		if c.Share {
 			by = pointsInterval(c.Difference) + " points"
