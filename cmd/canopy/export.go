@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,8 +40,9 @@ left out. Beside the tables stand a data dictionary, a datasheet, licence, citat
 queries and checksums. docs/dataset.md tells the whole of it.
 
 The key of the pseudonyms is random and forgotten when the export ends. --keep-key FILE
-keeps it, so that later exports of the same epoch share pseudonyms: whoever reads that
-file can turn every pseudonym back into an address.`,
+keeps it, so that later exports of the same period share pseudonyms: whoever reads that
+file can turn every pseudonym back into an address. The first canopy export or canopy observe
+after the period, and a day at least, destroys the file.`,
 		Example: `  canopy export --period 2026-10 --out october
   canopy export --from 2026-10-01 --to 2026-11-01 --format csv --out october-csv
   canopy export --period 2026-10 --own 192.0.2.0/28 --creator "Example University" --out october`,
@@ -116,7 +116,7 @@ func (a *app) runExport(ctx context.Context, o exportOptions) error {
 	if err != nil {
 		return err
 	}
-	kept, err := o.key(&opt)
+	destroyed, err := a.destroyKeys()
 	if err != nil {
 		return err
 	}
@@ -129,6 +129,10 @@ func (a *app) runExport(ctx context.Context, o exportOptions) error {
 		return err
 	}
 	defer a.close("store", record.Close)
+	kept, err := o.key(&opt, a.keyLedger(), destroyed)
+	if err != nil {
+		return err
+	}
 	opt.Attributions, opt.Progress = credits(facts), a.exportProgress
 	opt.Findings = func(ctx context.Context, network, scope string) (string, error) {
 		return reports.Found(ctx, record.DB(), operator.Default(), network, scope, opt.Window, dataset.Smallest)
@@ -150,29 +154,6 @@ func (a *app) runExport(ctx context.Context, o exportOptions) error {
 		fmt.Fprintln(a.stderr, "canopy: "+kept)
 	}
 	return a.printExport(sum)
-}
-
-// key finds the key of the epoch, and says what to warn of.
-func (o *exportOptions) key(opt *dataset.Options) (warning string, err error) {
-	if o.keepKey == "" {
-		return "", nil
-	}
-	opt.Key, err = dataset.ReadKey(o.keepKey)
-	switch {
-	case err == nil:
-		if !opt.Key.From.Equal(opt.Window.From) || !opt.Key.To.Equal(opt.Window.To) {
-			return "", usagef("export: --keep-key %s is of another epoch (%s to %s): one key serves one period", o.keepKey, day(opt.Key.From), day(opt.Key.To))
-		}
-	case errors.Is(err, os.ErrNotExist):
-		opt.Key = dataset.NewKey()
-		opt.Key.From, opt.Key.To = opt.Window.From, opt.Window.To
-		if err := opt.Key.Keep(o.keepKey); err != nil {
-			return "", err
-		}
-	default:
-		return "", err
-	}
-	return fmt.Sprintf("the key of the pseudonyms is kept in %s: whoever reads it can turn every one of them back into an address. Guard it, never publish it, and delete it when the epoch ends.", o.keepKey), nil
 }
 
 func day(t time.Time) string {

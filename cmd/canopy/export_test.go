@@ -2,15 +2,19 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"canopy/crawler/store"
 	"canopy/crawler/store/storetest"
+	"canopy/reports/dataset"
 )
 
 // nebulaFolder writes a crawl of Nebula with peers of two programs.
@@ -152,6 +156,17 @@ func TestExportFlags(t *testing.T) {
 	}
 	oneClearLine(t, canopy(t, "export", record, "--period", "2023", "--out", "first"), exitUsage, "--force")
 	oneClearLine(t, canopy(t, "export", record, "--period", "2022", "--keep-key", "key.json", "--out", "second"), exitUsage, "another epoch")
+	if !strings.Contains(first.stderr, "destroys it") {
+		t.Errorf("nobody says when the key is destroyed: %s", first.stderr)
+	}
+	endEpoch(t, "key.json")
+	r := canopy(t, "export", record, "--period", "2023", "--keep-key", "key.json", "--no-clearcut", "--out", "second")
+	if _, err := os.Stat("key.json"); r.code != exitUsage || !strings.Contains(r.stderr, "key.json is over: it was destroyed") || !strings.Contains(r.stderr, "would not share its pseudonyms") || !os.IsNotExist(err) {
+		t.Errorf("the epoch is over: code %d, %s; the key: %v", r.code, r.stderr, err)
+	}
+	if left, _ := filepath.Glob("*.keys"); len(left) > 0 {
+		t.Errorf("the names of destroyed keys are left: %v", left)
+	}
 	if r := canopy(t, "export", record, "--period", "2022", "--out", "none"); r.code != exitFailed || !strings.Contains(r.stderr, "no finished crawl") {
 		t.Errorf("an empty period: code %d, %s", r.code, r.stderr)
 	}
@@ -160,6 +175,54 @@ func TestExportFlags(t *testing.T) {
 	}
 	if names, _ := filepath.Glob(".*"); len(names) > 0 {
 		t.Errorf("something half is left: %v", names)
+	}
+}
+
+// endEpoch lets the epoch of a kept key end.
+func endEpoch(t *testing.T, path string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var key map[string]any
+	if err := json.Unmarshal(text, &key); err != nil || key["destroyed_after"] == nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	key["destroyed_after"] = "2024-01-01T00:00:00Z"
+	if text, err = json.Marshal(key); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestObserverDestroysKeys starts an observer's watch over kept keys when the
+// epoch of one is over.
+func TestObserverDestroysKeys(t *testing.T) {
+	dir := t.TempDir()
+	var out bytes.Buffer
+	a := &app{stderr: &out, storeURL: "chdb:" + filepath.Join(dir, "record") + "?database=default", logger: slog.New(slog.DiscardHandler)}
+	path := filepath.Join(dir, "key.json")
+	if err := dataset.NewKey().Keep(path, filepath.Join(dir, "record.keys"), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // after the first look
+	look := func() error {
+		if err := (&observer{app: a}).keys(ctx); err != nil {
+			t.Fatal(err)
+		}
+		_, err := os.Stat(path)
+		return err
+	}
+	if err := look(); err != nil || out.Len() > 0 {
+		t.Errorf("a key is destroyed before its epoch ends: %v, %s", err, out.String())
+	}
+	endEpoch(t, path)
+	if err := look(); !os.IsNotExist(err) || !strings.Contains(out.String(), path+" is over: it was destroyed") {
+		t.Errorf("a key whose epoch is over: %v, %q", err, out.String())
 	}
 }
 

@@ -166,7 +166,7 @@ func (ob *observer) takeOver(ctx context.Context) error {
 func (ob *observer) run(ctx context.Context, claim *store.Claim) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	tasks := []func(context.Context) error{func(ctx context.Context) error { return ob.beat(ctx, claim) }}
+	tasks := []func(context.Context) error{func(ctx context.Context) error { return ob.beat(ctx, claim) }, ob.keys}
 	for _, n := range ob.networks {
 		tasks = append(tasks, n.crawls, n.monitor.Run)
 	}

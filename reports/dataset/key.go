@@ -5,12 +5,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"hash"
 	"net/netip"
-	"os"
 	"time"
 )
 
@@ -21,9 +17,10 @@ const keyBytes = 32
 // all addresses, so it is destroyed when its epoch ends.
 type Key struct {
 	secret [keyBytes]byte
-	From   time.Time // the epoch: the period of the exports that share it
+	From   time.Time // the period of the exports that share it
 	To     time.Time
-	Kept   bool // it is written down
+	End    time.Time // of its epoch: from then on a kept key is destroyed
+	Kept   bool      // it is written down
 }
 
 // NewKey makes a key that nobody else has.
@@ -35,50 +32,6 @@ func NewKey() *Key {
 
 // Destroy overwrites the key.
 func (k *Key) Destroy() { clear(k.secret[:]) }
-
-// keyFile is how a kept key is written.
-type keyFile struct {
-	Warning string    `json:"warning"`
-	Key     string    `json:"key"`
-	From    time.Time `json:"epoch_from,omitzero"`
-	To      time.Time `json:"epoch_to,omitzero"`
-}
-
-const keyWarning = "Whoever reads this can turn every pseudonym of the epoch back into an address. Guard it; delete it when the epoch ends."
-
-// Keep writes the key to a new file that only its owner can read.
-func (k *Key) Keep(path string) error {
-	text, err := json.MarshalIndent(keyFile{keyWarning, hex.EncodeToString(k.secret[:]), k.From, k.To}, "", "  ")
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fmt.Errorf("keep key: %w", err)
-	}
-	k.Kept = true
-	_, err = f.Write(append(text, '\n'))
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-// ReadKey reads a key that was kept.
-func ReadKey(path string) (*Key, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read key: %w", err)
-	}
-	var in keyFile
-	if err := json.Unmarshal(text, &in); err != nil {
-		return nil, fmt.Errorf("read key %s: %w", path, err)
-	}
-	secret, err := hex.DecodeString(in.Key)
-	if err != nil || len(secret) != keyBytes {
-		return nil, fmt.Errorf("read key %s: want %d bytes in hexadecimal", path, keyBytes)
-	}
-	k := &Key{From: in.From, To: in.To, Kept: true}
-	copy(k.secret[:], secret)
-	return k, nil
-}
 
 // pseudonymBytes is how much of an HMAC is published: 128 bits of 256, as RFC
 // 4868 truncates it. Among a thousand million peers two are alike with a chance

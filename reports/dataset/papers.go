@@ -155,8 +155,8 @@ func (x *exporter) fate() string {
 		return "The key was made for this dataset, was never written down, and was destroyed when it was finished."
 	}
 	until := "when its epoch ends"
-	if !x.Key.To.IsZero() {
-		until = "when its epoch ends, on " + x.Key.To.UTC().Format(time.DateOnly)
+	if !x.Key.End.IsZero() {
+		until = "when its epoch ends, on " + x.Key.End.UTC().Format(time.DateOnly)
 	}
 	return "The key is kept by the steward until then, and is to be destroyed " + until + "; datasets made with it share pseudonyms."
 }
