@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"canopy/analysis"
+	"canopy/analysis/comparison"
 	"canopy/analysis/operator"
 	"canopy/analysis/survival"
 	"canopy/reports/figure"
@@ -165,17 +166,32 @@ func length(q survival.Quantile) string {
 	return fmt.Sprintf("%s%s%s (%s–%s)", unit.of(seconds(q.Seconds.Value)), nbsp, unit.name, unit.of(seconds(q.Seconds.Lower)), unit.of(seconds(q.Seconds.Upper)))
 }
 
+// finding tells the median, or what the interval says of it where its upper end
+// lies beyond what was watched.
 func (s *Survival) finding() string {
 	median := s.main().Quartiles[1]
-	if !median.Reached {
-		return "Half of the sessions of at least " + lasting(s.Result.From) + " last longer than " + lasting(seconds(median.Seconds.Value))
+	sessions := "Half of the sessions of at least " + lasting(s.Result.From)
+	if !median.Reached || median.OpenEnds {
+		return sessions + " last longer than " + lasting(rounded(seconds(median.Seconds.Lower)))
 	}
-	return "Half of the sessions of at least " + lasting(s.Result.From) + " are over after " + lasting(seconds(median.Seconds.Value))
+	return sessions + " are over after " + lasting(seconds(median.Seconds.Value))
+}
+
+// rounded is a duration less what lasting would not show of it, so that nothing
+// is said to last longer than it does.
+func rounded(d time.Duration) time.Duration {
+	switch {
+	case d < 2*time.Minute:
+		return d.Truncate(time.Second)
+	case d < 2*time.Hour:
+		return d.Truncate(time.Minute)
+	}
+	return d.Truncate(time.Hour / 10)
 }
 
 func (n *Network) survivalCaption(more string) string {
 	s := n.Survival
-	return fmt.Sprintf("Unit: share of sessions that last longer, of those of at least %s whose beginning was seen. n\u00a0=\u00a0%s of %s, %s, watched from %s. %s Interval: 95\u00a0%%, resamples of peers in groups.",
+	return fmt.Sprintf("Unit: share of sessions that last longer, of those of at least %s whose beginning was seen. n\u00a0=\u00a0%s seen to begin, shorter ones included, of %s, %s, watched from %s. %s Interval: 95\u00a0%%, resamples of peers in groups.",
 		lasting(s.Result.From), plural(s.Used, "session"), plural(s.Peers, "peer"), dates(s.From, s.To), named(s.Vantage, "a vantage without a name"), more)
 }
 
@@ -223,10 +239,10 @@ func (s *Survival) landFinding() string {
 		return "How long sessions last, by the land that peers stand on"
 	}
 	least, most := slices.MinFunc(with, by), slices.MaxFunc(with, by)
-	if median(least) == median(most) {
-		return "Sessions last alike on all land"
+	if short, long := least.Kaplan.Quartiles[1], most.Kaplan.Quartiles[1]; short.OpenEnds || comparison.Difference(long.Seconds, short.Seconds).Lower <= 0 {
+		return "How long sessions last does not differ clearly between kinds of land"
 	}
-	return fmt.Sprintf("Half of the sessions are over after %s %s, and after %s %s",
+	return fmt.Sprintf("Half of the sessions of at least %s are over after %s %s, and after %s %s", lasting(s.Result.From),
 		lasting(seconds(median(least))), landPlace(least.Class), lasting(seconds(median(most))), landPlace(most.Class))
 }
 
@@ -237,11 +253,11 @@ func (v view) survival() page.Section {
 		return v.part(name, heading, notice("Peers were not probed between the crawls of this period, so how long sessions last is not estimated."))
 	}
 	terms := []page.Term{
-		{Name: "Shortest session that can be seen", Meaning: lasting(s.Shortest) + ", the time within which nine in ten probes follow each other. Shorter ones are seen by chance; curves are of sessions of at least " + lasting(s.Result.From) + "."},
+		{Name: "Shortest session that can be seen", Meaning: lasting(s.Shortest) + ": of nine in ten beginnings and ends of sessions it is known to within this when they came. Shorter ones are seen by chance; curves are of sessions of at least " + lasting(s.Result.From) + "."},
 		{Name: "Availability", Meaning: percentInterval(s.Availability) + " of the probes of a watched peer were answered, mean over peers."},
 		{Name: "Coming and going", Meaning: fmt.Sprintf("%s seen to begin, %s to end; %s. A change of identity is no departure.",
 			plural(s.Arrivals, "session"), count(s.Departures), plural(s.Changes, "change")+" of identity")},
-		{Name: "Not in the curves", Meaning: plural(s.AlreadyUp, "session") + " under way when the watch began: their age is not known."},
+		{Name: "Not in the curves", Meaning: plural(s.AlreadyUp, "session") + " under way when the watch began, or when their peer was first met: their age is not known."},
 	}
 	about := text("%s of %s from %s, between %s and %s, UTC. Two missed probes in a row close a session.", plural(s.Probes, "probe"), plural(s.Watched, "peer"), s.place(), s.From.Format("2 Jan 2006 15:04"), s.To.Format("2 Jan 2006 15:04"))
 	if s.Absent != "" {

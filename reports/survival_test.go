@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"canopy/analysis"
+	"canopy/analysis/survival"
 	"canopy/crawler/observation"
 )
 
@@ -71,5 +73,32 @@ func TestReportOfAWatch(t *testing.T) {
 		if !strings.Contains(html, want) {
 			t.Errorf("the page does not say %q", want)
 		}
+	}
+}
+
+// What the interval leaves open is not said as if it were known, nor is what
+// lies within the doubt.
+func TestSurvivalSaysWhatIsKnown(t *testing.T) {
+	curve := func(value, lower, upper float64, reached, open bool) *survival.Curve {
+		q := survival.Quantile{Share: 0.5, Seconds: analysis.Estimate{Value: value, Lower: lower, Upper: upper, Level: 0.95}, Reached: reached, OpenEnds: open}
+		return &survival.Curve{Quartiles: []survival.Quantile{q, q, q}}
+	}
+	s := Survival{Result: survival.Result{From: 3 * time.Minute}}
+	for want, c := range map[string]*survival.Curve{
+		"are over after 20 min": curve(1200, 1100, 1300, true, false), "last longer than 18 min": curve(1200, 1135, 1300, true, true), "last longer than 15 min": curve(980, 959, 980, false, true),
+	} {
+		s.Turnbull = c
+		if got := s.finding(); got != strings.ReplaceAll("Half of the sessions of at least 3 min "+want, " min", nbsp+"min") {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	part := func(class string, c *survival.Curve) Part { return Part{class, survival.Result{Kaplan: c}} }
+	s.ByHosting = []Part{part("mobile", curve(600, 500, 700, true, false)), part("anonymiser", curve(720, 610, 900, true, false))}
+	if got := s.landFinding(); !strings.Contains(got, "does not differ clearly") {
+		t.Error(got)
+	}
+	s.ByHosting[1] = part("hosting", curve(7200, 6000, 7200, true, true))
+	if got := s.landFinding(); !strings.Contains(got, "of at least 3\u00a0min are over after 10\u00a0min") {
+		t.Error(got)
 	}
 }

@@ -206,17 +206,16 @@ const (
 
 // turnbull is the self-consistent estimate over bins that are as wide as the
 // probes are apart and grow with the length of sessions; the last holds all
-// that is longer. Finer bins would tell of the probes rather than of sessions.
+// that is longer than any session whose end was seen: of that nothing tells the
+// parts, and so the curve ends there. Finer bins would tell of the probes rather
+// than of sessions.
 func turnbull(spells []Spell, from time.Duration) estimator {
 	list := facts(spells)
-	longest := 2 * from.Seconds()
-	for _, f := range list {
-		end := f.before + f.seen
-		if !math.IsInf(f.after, 1) {
-			end += f.after
-		}
-		longest = max(longest, end)
+	all := make([]float64, groups)
+	for i := range all {
+		all[i] = 1
 	}
+	longest := max(2*from.Seconds(), lastEnd(list, all))
 	const below = 2 // bins before the curve begins
 	edges := []float64{0, from.Seconds() / below, from.Seconds()}
 	for edges[len(edges)-1] < longest {
@@ -243,12 +242,31 @@ func turnbull(spells []Spell, from time.Duration) estimator {
 			return nil
 		}
 		curve, share := []step{{edges[below], 1}}, left
-		for k := below; k < bins; k++ {
+		last := lastEnd(list, weights)
+		for k := below; k < bins && edges[k] < last; k++ {
 			share -= mass[k]
 			curve = append(curve, step{edges[k+1], max(0, share/left)})
 		}
 		return curve
 	}
+}
+
+// lastEnd is the greatest age at which a session may have ended whose end was
+// seen, of peers that have a weight.
+func lastEnd(list []*fact, weights []float64) float64 {
+	last := 0.0
+	for _, f := range list {
+		if math.IsInf(f.after, 1) {
+			continue
+		}
+		for g, n := range f.count {
+			if n*weights[g] > 0 {
+				last = max(last, f.before+f.seen+f.after)
+				break
+			}
+		}
+	}
+	return last
 }
 
 // kernels is how well each bin agrees with each fact, and how visible a session

@@ -81,10 +81,10 @@ type Quantile struct {
 
 // Result is what the sessions of some peers show.
 type Result struct {
-	Shortest  time.Duration `json:"shortest_ns"` // sessions of this length can't be missed
+	Shortest  time.Duration `json:"shortest_ns"` // within this it is known of nine in ten beginnings and ends when they came
 	From      time.Duration `json:"from_ns"`     // curves are of sessions that last at least this, twice the shortest: below it, when the probes came says more than how long a session was
 	Sessions  int           `json:"sessions"`
-	AlreadyUp int           `json:"already_up"` // when the watch began: their age is not known
+	AlreadyUp int           `json:"already_up"` // when the watch began, or their peer was first met: their age is not known
 	StillUp   int           `json:"still_up"`   // or lost from sight: censored
 	Used      int           `json:"used"`       // whose beginning was seen
 	Peers     int           `json:"peers"`      // of the used sessions

@@ -152,6 +152,40 @@ func TestMedianBeyondTheWatch(t *testing.T) {
 	}
 }
 
+// Most sessions outlast the watch: no curve tells of ages at which nobody was
+// seen to leave, and what it can't tell of it leaves open.
+func TestNoCurveBeyondTheLastSeenEnd(t *testing.T) {
+	p := demo
+	p.peers, p.scale, p.shape, p.watch, p.away = 80, 20*3600, 1, 12*time.Hour, 3600
+	for seed := range uint64(8) {
+		spells := p.spells(seed)
+		r, err := Compute(spells, Options{Watch: p.watch, Replicates: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Turnbull == nil {
+			continue
+		}
+		last := 0.0
+		for _, s := range spells {
+			if s.created() && s.ended() {
+				last = max(last, (s.Before + s.Seen + s.After).Seconds())
+			}
+		}
+		last += max(growth*last, r.From.Seconds()) // the bin that holds it
+		for _, c := range []*Curve{r.Turnbull, r.Kaplan} {
+			if end := c.Times[len(c.Times)-1]; end > last {
+				t.Errorf("seed %d, %.20s: a curve up to %.0f s, the last end was seen by %.0f", seed, c.Method, end, last)
+			}
+			for _, q := range c.Quartiles[1:] {
+				if e, want := q.Seconds, p.quantile(q.Share, r.From); !q.OpenEnds && e.Upper < want {
+					t.Errorf("seed %d, %.20s: quartile %.2f is %.0f s (%.0f to %.0f), planned %.0f", seed, c.Method, q.Share, e.Value, e.Lower, e.Upper, want)
+				}
+			}
+		}
+	}
+}
+
 func TestEqualSeedsGiveEqualCurves(t *testing.T) {
 	opt := Options{Watch: demo.watch, Replicates: 20, Seed: 4}
 	a, err := Compute(demo.spells(3), opt)
