@@ -118,8 +118,8 @@ func (a *app) runCheck(ctx context.Context, o checkOptions) error {
 	if err != nil {
 		return err
 	}
-	if policy.Facts = facts; policy.OptOut.NeedsFacts() && facts.Empty() {
-		return needsFacts("check")
+	if err := inform(policy, facts, "check"); err != nil {
+		return err
 	}
 	record, err := a.openRecord(ctx)
 	if err != nil {

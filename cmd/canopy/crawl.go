@@ -151,8 +151,8 @@ func (a *app) prepareCrawl(n network, o crawlOptions) (crawlFunc, error) {
 	}
 	return func(ctx context.Context, sink crawler.Sink, facts *address.Table) (observation.Crawl, error) {
 		defer a.progress.done(n.name)
-		if policy.Facts = facts; policy.OptOut.NeedsFacts() && facts.Empty() {
-			return observation.Crawl{}, needsFacts(n.name)
+		if err := inform(policy, facts, n.name); err != nil {
+			return observation.Crawl{}, err
 		}
 		return walk(ctx, sink, crawler.Options{
 			Vantage: o.vantage, Scope: scope, Software: software(), Deadline: o.deadline, MaxPeers: o.maxPeers, Edges: o.edges,
@@ -181,9 +181,13 @@ func (a *app) walkerOptions(o crawlOptions, policy *crawler.Policy) walkerOption
 	}
 }
 
-// needsFacts is why a wish can't be honoured.
-func needsFacts(network string) error {
-	return usagef("%s: --opt-out names an AS, and it is not known whose an address is: install address data (make data) or name its folder with --data", network)
+// inform tells a policy whose an address is. It fails when there is a wish that
+// can't be honoured without that; who names what is to be done.
+func inform(policy *crawler.Policy, facts *address.Table, who string) error {
+	if policy.Facts = facts; policy.OptOut.NeedsFacts() && facts.Empty() {
+		return usagef("%s: --opt-out names an AS, and it is not known whose an address is: install address data (make data) or name its folder with --data", who)
+	}
+	return nil
 }
 
 func (a *app) printCrawl(c observation.Crawl, n network) error {

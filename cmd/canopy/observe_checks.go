@@ -85,8 +85,8 @@ func (ob *observer) checkOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if policy.Facts = facts; policy.OptOut.NeedsFacts() && facts.Empty() {
-		return needsFacts("check")
+	if err := inform(policy, facts, "check"); err != nil {
+		return err
 	}
 	_, err = ob.makeChecks(ctx, runs, ob.record, facts)
 	return err

@@ -88,10 +88,9 @@ func (n *observedNetwork) readPolicy() error {
 		if err != nil {
 			return err
 		}
-		if facts.Empty() {
-			return needsFacts(n.name)
+		if err := inform(policy, facts, n.name); err != nil {
+			return err
 		}
-		policy.Facts = facts
 	}
 	n.policy.Store(policy)
 	return nil

@@ -105,9 +105,11 @@ func (a *app) writeReport(ctx context.Context, record *store.Store, facts *addre
 	if err != nil {
 		return nil, err
 	}
-	report, err := reports.Build(ctx, record.DB(), reports.Options{
-		From: window.From, To: window.To, Software: software(), Attributions: credits(facts), Warnings: facts.Warnings(),
-	})
+	opt := reports.Options{From: window.From, To: window.To, Software: software(), Attributions: credits(facts), Warnings: facts.Warnings()}
+	if facts.Empty() {
+		opt.Warnings = nil // the record holds the facts of its day, whatever is here now
+	}
+	report, err := reports.Build(ctx, record.DB(), opt)
 	if err != nil {
 		return nil, err
 	}

@@ -104,26 +104,21 @@ func BenchmarkDeadEntries(b *testing.B) {
 
 // BenchmarkBusy crawls beside eight busy loops.
 func BenchmarkBusy(b *testing.B) {
-	for _, n := range []int{300, 1000} {
-		b.Run(strconv.Itoa(n), func(b *testing.B) {
-			var f figures
-			plan := startHosts(b, n, 0.25)
-			keepBusy(b, 8)
-			for b.Loop() {
-				f.measure(b, plan)
-			}
-			f.report(b, wantedSame)
-		})
-	}
+	benchmarkStrained(b, func(b *testing.B) { keepBusy(b, 8) })
 }
 
 // BenchmarkFewDescriptors crawls with room for 256 descriptors.
 func BenchmarkFewDescriptors(b *testing.B) {
+	benchmarkStrained(b, func(b *testing.B) { limitDescriptors(b, 256) })
+}
+
+// benchmarkStrained crawls where every fourth entry is dead, under a strain.
+func benchmarkStrained(b *testing.B, strain func(b *testing.B)) {
 	for _, n := range []int{300, 1000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			var f figures
 			plan := startHosts(b, n, 0.25)
-			limitDescriptors(b, 256)
+			strain(b)
 			for b.Loop() {
 				f.measure(b, plan)
 			}

@@ -157,6 +157,7 @@ func startServer(t *testing.T, dir, addr string) server {
 	}
 }
 
+// freeAddress is one on loopback where nobody listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

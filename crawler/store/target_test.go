@@ -41,7 +41,7 @@ func TestParseURL(t *testing.T) {
 // TestErrorsHideThePassword goes through everything that can be wrong with a
 // server's URL.
 func TestErrorsHideThePassword(t *testing.T) {
-	refusing := closedPort(t)
+	refusing := freeAddress(t)
 	for _, url := range []string{
 		"", "nonsense", "mysql://u:s3cret@host/db", "chdb:", "chdb:x?password=s3cret",
 		"clickhouse://u:s3cret%zz@host/db", "clickhouse://u:s3cret/x@host:port/db", "clickhouse://u:s3cret@/db",
@@ -56,16 +56,6 @@ func TestErrorsHideThePassword(t *testing.T) {
 			t.Errorf("Open(%q) tells the password: %v", url, err)
 		}
 	}
-}
-
-func closedPort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func TestOldServerOverHTTP(t *testing.T) {
