@@ -183,7 +183,7 @@ const blockSQL = `IPv6CIDRToRange(address, if(address BETWEEN toIPv6('::ffff:0.0
 const asideSQL = `
 WITH seen AS (
     SELECT crawl_id, peer_id, address, port FROM visits
-    WHERE network = @aside_network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@aside_suspects)))
+    WHERE network = @aside_network AND outcome = 'answered' AND ` + addressedSQL + ` AND crawl_id IN (SELECT toUUID(arrayJoin(@aside_suspects)))
 )
 SELECT peer_id, toUInt8(min(why)) AS reason FROM (
     SELECT peer_id, 1 AS why FROM seen WHERE %s

@@ -245,6 +245,23 @@ FROM numbers(%d)`, id, part.number, start.Unix(), part.number, part.address, par
 	}
 }
 
+// Peers of which no address is known share no endpoint and no block.
+func TestNoAddressIsNoEndpoint(t *testing.T) {
+	s := storetest.Migrated(t, "chdb:"+t.TempDir())
+	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	id := observation.NewCrawlID(start)
+	const peers = 600
+	_, err := s.DB().ExecContext(t.Context(), fmt.Sprintf(`
+INSERT INTO visits_log (network, crawl_id, number, visited_at, peer_id, address, outcome)
+SELECT 'mainline', toUUID('%s'), number, toDateTime64(%d, 3), lower(hex(SHA1(toString(number)))), toIPv6('::'), 'answered' FROM numbers(%d)`, id, start.Unix(), peers))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := setAside(t, s, id.String()); r.Peers != 0 || r.Answered[0] != peers {
+		t.Errorf("%d of %v answers without an address are set aside", r.Peers, r.Answered)
+	}
+}
+
 // More suspects than a query can name one by one are found all the same.
 func TestManySuspects(t *testing.T) {
 	s := storetest.Migrated(t, "chdb:"+t.TempDir())

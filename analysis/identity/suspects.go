@@ -17,8 +17,12 @@ SELECT crowded(ids, @aside_endpoints), crowded(endpoints, @aside_ids), crowded(b
 FROM (
     SELECT arraySort(groupArray(` + idSQL + `)) AS ids, arraySort(groupArray(` + endpointSQL + `)) AS endpoints, arraySort(groupArray(` + hashedBlockSQL + `)) AS blocks
     FROM visits
-    WHERE network = @aside_network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@aside_crawls)))
+    WHERE network = @aside_network AND outcome = 'answered' AND ` + addressedSQL + ` AND crawl_id IN (SELECT toUUID(arrayJoin(@aside_crawls)))
 )`
+
+// addressedSQL leaves out peers of which no address is known, as other crawlers'
+// data may have them: that is no endpoint which they share.
+const addressedSQL = `address != toIPv6('::')`
 
 // What suspectsSQL and asideSQL hash.
 const (

@@ -190,7 +190,10 @@ func TestRaw(t *testing.T) {
 func TestPapers(t *testing.T) {
 	s := openStore(t)
 	fill(t, s, "alpha", 1, 300)
-	dir, _, _, _ := published(t, s, Options{Attributions: []string{"Example data, CC BY 4.0"}})
+	dir, _, _, index := published(t, s, Options{Attributions: []string{"Example data, CC BY 4.0"}})
+	if len(index.Attributed) != 2 || !strings.HasPrefix(index.Attributed[1], "test of 2026-02-01; its terms are not known") {
+		t.Errorf("facts of the data set “test” are in it, and it names %q", index.Attributed)
+	}
 	want := []string{"CITATION.cff", "DATASHEET.md", "LICENSE", "README.md", "SHA256SUMS", "agents.parquet", "clearcuts.parquet", "crawls.parquet", "dataset.json", "edges.parquet", "findings.parquet",
 		"probes.parquet", "protocols.parquet", "queries.sql", "sessions.parquet", "sizes.parquet", "visits.parquet"}
 	if have := names(t, dir); !slices.Equal(have, want) {

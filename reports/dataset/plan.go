@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"canopy/analysis"
@@ -120,6 +121,29 @@ func (x *exporter) plan(ctx context.Context) error {
 	if len(x.groups) == 0 {
 		return ErrTooFew
 	}
+	return x.credit(ctx)
+}
+
+// credit names the data sets that the facts of the published networks came from,
+// beside those that the caller knows the terms of.
+func (x *exporter) credit(ctx context.Context) error {
+	lines := slices.Clone(x.Attributions)
+	for _, g := range x.groups {
+		err := x.record.Stream(ctx, "SELECT DISTINCT toString(facts_source) AS source, toString(facts_date) AS date FROM visits WHERE facts_source != '' AND "+g.where()+" ORDER BY source, date", func(columns []any) error {
+			dates := columns[1].([]string)
+			for i, source := range columns[0].([]string) {
+				known := func(line string) bool { return strings.HasPrefix(line, source+" of ") }
+				if !slices.ContainsFunc(lines, known) {
+					lines = append(lines, fmt.Sprintf("%s of %s; its terms are not known here: ask where it comes from before you publish this", source, dates[i]))
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("name the sources of facts: %w", err)
+		}
+	}
+	x.Attributions = lines
 	return nil
 }
 
