@@ -115,8 +115,11 @@ func firstNamed(c findability.Item) string {
 
 // briefly writes milliseconds, as seconds where there are many.
 func briefly(ms float64) string {
-	d := time.Duration(ms * float64(time.Millisecond))
-	if d < time.Second {
+	d := time.Duration(ms * float64(time.Millisecond)).Round(time.Millisecond)
+	switch {
+	case ms > 0 && d == 0:
+		return "<1" + nbsp + "ms"
+	case d < time.Second:
 		return strconv.FormatInt(d.Milliseconds(), 10) + nbsp + "ms"
 	}
 	return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + nbsp + "s"

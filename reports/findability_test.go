@@ -73,3 +73,12 @@ func TestFindabilityInParts(t *testing.T) {
 		}
 	}
 }
+
+// What took time does not read as having taken none.
+func TestBriefTimes(t *testing.T) {
+	for ms, want := range map[float64]string{0: "0 ms", 0.02: "<1 ms", 0.6: "1 ms", 17.6: "18 ms", 999.7: "1.0 s", 1540: "1.5 s"} {
+		if got := briefly(ms); got != strings.ReplaceAll(want, " ", nbsp) {
+			t.Errorf("%v: %q, want %q", ms, got, want)
+		}
+	}
+}

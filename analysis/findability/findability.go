@@ -145,9 +145,9 @@ type Party struct {
 	Entries []string `json:"entry_points"`
 }
 
-// share is a number of checks with its doubt.
-func share(yes, times int, unit string) Checks {
-	e := analysis.Estimate{Unit: unit, Level: 0.95, N: times, NUnit: "checks", Method: "share of checks; Wilson score interval", Upper: 1}
+// share is a number of tries, which tried names, with its doubt.
+func share(yes, times int, unit, tried string) Checks {
+	e := analysis.Estimate{Unit: unit, Level: 0.95, N: times, NUnit: tried, Method: "share of " + tried + "; Wilson score interval, as if one did not depend on another", Upper: 1}
 	if times > 0 {
 		e.Value = float64(yes) / float64(times)
 		e.Lower, e.Upper = wilson(e.Value, float64(times))

@@ -153,9 +153,9 @@ func checkEntries(t *testing.T, r *Result) {
 
 func TestAnswersForNewcomers(t *testing.T) {
 	entry := func(address, runner string, yes int) Entry {
-		return Entry{Address: address, Runner: Runner{Name: runner}, Alone: share(yes, 3, ""), Latest: Latest{Outcome: answered}}
+		return Entry{Address: address, Runner: Runner{Name: runner}, Alone: share(yes, 3, "", "starts"), Latest: Latest{Outcome: answered}}
 	}
-	all := func(yes int) []Start { return []Start{{StartAll, share(yes, 3, "")}} }
+	all := func(yes int) []Start { return []Start{{StartAll, share(yes, 3, "", "starts")}} }
 	for want, r := range map[string]Result{
 		"was not tried":                     {},
 		"could not enter":                   {Entries: []Entry{entry("a", "A", 0)}, Starts: all(0)},
@@ -176,8 +176,8 @@ func TestAnswersForNewcomers(t *testing.T) {
 
 func TestShares(t *testing.T) {
 	for _, c := range []struct{ yes, times int }{{0, 0}, {0, 3}, {3, 3}, {1, 1000}} {
-		s := share(c.yes, c.times, "x").Share
-		if math.IsNaN(s.Value) || s.Lower > s.Value || s.Upper < s.Value || s.Lower < 0 || s.Upper > 1 || s.N != c.times {
+		s := share(c.yes, c.times, "x", "starts").Share
+		if math.IsNaN(s.Value) || s.Lower > s.Value || s.Upper < s.Value || s.Lower < 0 || s.Upper > 1 || s.N != c.times || s.NUnit != "starts" {
 			t.Errorf("%d of %d: %+v", c.yes, c.times, s)
 		}
 	}

@@ -96,7 +96,7 @@ func Read(ctx context.Context, q analysis.Querier, rules *operator.Rules, networ
 		case "entry_point":
 			r.Entries = append(r.Entries, entry(rules, row, c, totals))
 		case "start":
-			r.Starts = append(r.Starts, Start{row.subject, share(c.yes, c.times, "share of starts that led into the network")})
+			r.Starts = append(r.Starts, Start{row.subject, share(c.yes, c.times, "share of starts that led into the network", "starts")})
 		}
 	}
 	r.order()
@@ -156,7 +156,7 @@ func pieces(n int) string {
 func item(rules *operator.Rules, r row, c counts) Item {
 	it := Item{
 		ID: r.subject, Name: r.name, Source: r.source, Latest: r.latest, Fastest: c.first,
-		Checks: share(c.yes, c.times, "share of checks that found it"),
+		Checks: share(c.yes, c.times, "share of checks that found it", "checks"),
 	}
 	var land, runs, organisations tally
 	people := true
@@ -193,11 +193,11 @@ func (t *tally) add(name string, n int) {
 func entry(rules *operator.Rules, r row, c counts, totals map[[2]string]counts) Entry {
 	starts := func(label string) Checks {
 		s := totals[[2]string{"start", label + r.subject}]
-		return share(s.yes, s.times, "share of starts that led into the network")
+		return share(s.yes, s.times, "share of starts that led into the network", "starts")
 	}
 	e := Entry{
 		Address: r.subject, Clients: r.clients, Source: r.source, Latest: r.latest,
-		Checks: share(c.yes, c.times, "share of checks that it answered"),
+		Checks: share(c.yes, c.times, "share of checks that it answered", "checks"),
 		Alone:  starts(StartOnly), Without: starts(StartWithout),
 	}
 	for _, g := range r.groups {

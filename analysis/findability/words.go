@@ -36,7 +36,7 @@ func (n Newcomers) Doubts(legible func(string) string) []string {
 		for _, p := range n.Runners {
 			names = append(names, fmt.Sprintf("%s (%d)", legible(p.Name), len(p.Entries)))
 		}
-		all = append(all, "Those are run by "+strings.Join(names, ", ")+".")
+		all = append(all, "Who runs those, by the registry, or else whose network they stand in: "+strings.Join(names, ", ")+".")
 	}
 	if n.All.Times > 0 {
 		all = append(all, "With all of them "+n.All.words()+".")
