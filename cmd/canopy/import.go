@@ -27,7 +27,7 @@ func newImport(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "nebula DIR", Short: "Read crawls of Nebula (JSON lines) into the record",
 		Long: `Read every crawl that "nebula crawl --json-out DIR" left in a folder: PREFIX_crawl.json,
-PREFIX_visits.ndjson and PREFIX_neighbors.ndjson. Lines that can't be believed are counted
+PREFIX_visits.ndjson and PREFIX_neighbors.ndjson, packed with gzip or not. Lines that can't be believed are counted
 and named, and the rest is kept; a crawl of which more is bad than good is refused whole.
 A crawl that is in the record already is left as it is, so nothing is doubled.
 

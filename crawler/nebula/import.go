@@ -3,6 +3,7 @@ package nebula
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"canopy/crawler/observation"
@@ -81,6 +83,7 @@ type reader struct {
 	files   Files
 	report  *Report
 	numbers map[string]uint32 // of peers, in the order of the visits
+	failed  []bool            // peers that were connected to, and of which not all was read
 	named   []uint32          // how many neighbours each peer named
 	partial []bool
 	reached int
@@ -108,6 +111,7 @@ func (r *reader) check(ctx context.Context) error {
 		if v.Outcome == observation.Answered {
 			r.reached++
 		}
+		r.failed = append(r.failed, v.Outcome != observation.Answered && v.Handshake > 0)
 		return nil
 	})
 	if err != nil {
@@ -126,6 +130,9 @@ func (r *reader) check(ctx context.Context) error {
 		}
 		seen[e.Peer] = true
 		tables++
+		if r.answeredPartly(e.Peer, len(e.Neighbours)) {
+			r.reached++
+		}
 		r.named[e.Peer], r.partial[e.Peer] = uint32(len(e.Neighbours)), e.Partial
 		return nil
 	})
@@ -133,6 +140,12 @@ func (r *reader) check(ctx context.Context) error {
 		err = fmt.Errorf("%s: %d of %d lines are no routing tables of Nebula, so nothing was imported: %s", filepath.Base(r.files.Neighbours), bad, bad+tables, r.report.Examples[len(r.report.Examples)-1])
 	}
 	return err
+}
+
+// answeredPartly says whether a peer answered, as itself, though Nebula calls its
+// visit failed: it does so when one of sixteen questions stays without an answer.
+func (r *reader) answeredPartly(peer uint32, neighbours int) bool {
+	return r.failed[peer] && neighbours > 0
 }
 
 func first(list []string) string {
@@ -242,6 +255,9 @@ func (r *reader) handVisits(ctx context.Context, sink Sink) error {
 		next++
 		v.Network, v.CrawlID, v.Number = r.Network.Name, r.report.Crawl.ID, r.numbers[v.PeerID]
 		v.Neighbours, v.Partial = r.named[v.Number], r.partial[v.Number]
+		if r.answeredPartly(v.Number, int(v.Neighbours)) {
+			v.Outcome, v.Detail, v.Partial = observation.Answered, "", true
+		}
 		if v.Address.IsValid() && (r.Allow == nil || r.Allow(v.Address.Addr())) {
 			v.Facts = r.Facts(v.Address.Addr())
 		} else {
@@ -286,6 +302,13 @@ func eachLine(ctx context.Context, path string, each func(n int, line []byte, er
 	}
 	defer f.Close()
 	in := bufio.NewReaderSize(f, 1<<20)
+	if strings.HasSuffix(path, packed) {
+		unpacked, err := gzip.NewReader(in)
+		if err != nil {
+			return fmt.Errorf("unpack %s: %w", filepath.Base(path), err)
+		}
+		in = bufio.NewReaderSize(unpacked, 1<<20)
+	}
 	var long []byte
 	for n := 1; ; n++ {
 		if n%1024 == 0 && ctx.Err() != nil {

@@ -143,6 +143,7 @@ func decodeNeighbours(line []byte) (in neighboursLine, partial bool, err error) 
 func endpoint(multiaddr string) (at netip.AddrPort, transport, relay string, ok bool) {
 	parts := strings.Split(multiaddr, "/")
 	var addr netip.Addr
+	secured := false
 	for i := 1; i < len(parts); i++ {
 		next := ""
 		if i+1 < len(parts) {
@@ -163,6 +164,12 @@ func endpoint(multiaddr string) (at netip.AddrPort, transport, relay string, ok 
 			i++
 		case "quic", "quic-v1", "webtransport":
 			transport = "quic-v1"
+		case "tls":
+			secured = true
+		case "ws", "wss":
+			if transport = "ws"; secured || parts[i] == "wss" {
+				transport = "wss"
+			}
 		case "p2p", "ipfs":
 			relay = next
 			i++
@@ -174,7 +181,7 @@ func endpoint(multiaddr string) (at netip.AddrPort, transport, relay string, ok 
 }
 
 // addressed fills in where a peer was contacted, all that it is known by, and
-// its relays. Nebula tells the former since 2024; else the first public address
+// its relays. Nebula tells the former since 2025; else the first public address
 // stands for it.
 func addressed(v *observation.Visit, in visitLine) {
 	seen := map[string]bool{}
@@ -188,7 +195,10 @@ func addressed(v *observation.Visit, in visitLine) {
 				v.Relays = append(v.Relays, relay)
 			}
 		case !v.Address.IsValid() && (told || public(at.Addr())):
-			v.Address, v.Transport = at, map[bool]string{true: "quic-v1", false: "tcp"}[transport != "tcp"]
+			v.Address, v.Transport = at, transport
+			if transport == "udp" { // what else runs over it is no transport of the record
+				v.Transport = ""
+			}
 		}
 	}
 	if in.ConnectMaddr != nil {

@@ -4,8 +4,9 @@
 //
 // A crawl is three files that share a prefix, such as 2023-05-01T12:00:
 // PREFIX_crawl.json, PREFIX_visits.ndjson and PREFIX_neighbors.ndjson; the two
-// latter were named .json before 2024. What is read is hostile: every line is
-// bounded and checked, and one that can't be believed is named and left out.
+// latter were named .json before February 2025, and may be packed with gzip. What
+// is read is hostile: every line is bounded and checked, and one that can't be
+// believed is named and left out.
 package nebula
 
 import (
@@ -36,7 +37,15 @@ const (
 	crawlEnd      = "_crawl.json"
 	visitsEnd     = "_visits"
 	neighboursEnd = "_neighbors"
+	packed        = ".gz"
 )
+
+// choose takes a file, or of two with one content the one that is not packed.
+func choose(have *string, path string) {
+	if *have == "" || strings.HasSuffix(*have, packed) {
+		*have = path
+	}
+}
 
 // Find lists the crawls in a folder, by name. It returns an error that names
 // every file that is missing.
@@ -54,15 +63,16 @@ func Find(dir string) ([]Files, error) {
 	}
 	for _, e := range entries {
 		name, path := e.Name(), filepath.Join(dir, e.Name())
-		bare := strings.TrimSuffix(strings.TrimSuffix(name, ".ndjson"), ".json")
+		unpacked := strings.TrimSuffix(name, packed)
+		bare := strings.TrimSuffix(strings.TrimSuffix(unpacked, ".ndjson"), ".json")
 		switch {
 		case e.IsDir():
 		case strings.HasSuffix(name, crawlEnd):
 			at(strings.TrimSuffix(name, crawlEnd)).Crawl = path
-		case bare != name && strings.HasSuffix(bare, visitsEnd):
-			at(strings.TrimSuffix(bare, visitsEnd)).Visits = path
-		case bare != name && strings.HasSuffix(bare, neighboursEnd):
-			at(strings.TrimSuffix(bare, neighboursEnd)).Neighbours = path
+		case bare != unpacked && strings.HasSuffix(bare, visitsEnd):
+			choose(&at(strings.TrimSuffix(bare, visitsEnd)).Visits, path)
+		case bare != unpacked && strings.HasSuffix(bare, neighboursEnd):
+			choose(&at(strings.TrimSuffix(bare, neighboursEnd)).Neighbours, path)
 		}
 	}
 	if len(found) == 0 {

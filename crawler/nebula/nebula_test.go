@@ -1,6 +1,8 @@
 package nebula
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -117,6 +119,72 @@ func TestImport(t *testing.T) {
 	var again sink
 	if _, err := read(t, folder(t, head1, visits, tables), &again); err != nil || again.ended[0].ID != c.ID || again.visits[2].Number != d.Number {
 		t.Errorf("read again the crawl is %v, then %v (%v)", c.ID, again.ended[0].ID, err)
+	}
+}
+
+// TestPartAnswered reads peers of which Nebula read some of the table, or nothing:
+// it calls both visits failed.
+func TestPartAnswered(t *testing.T) {
+	failed := func(id string) string {
+		return strings.Replace(strings.Replace(visits[0], alice, id, 1), `"CrawlErrorStr":""`, `"CrawlErrorStr":"io_timeout"`, 1)
+	}
+	table := func(id, named string) string {
+		return `{"PeerID":"` + id + `","NeighborIDs":[` + named + `],"ErrorBits":"0000000000000100"}`
+	}
+	var s sink
+	r, err := read(t, folder(t, head1, []string{visits[0], failed(bob), failed(carol)}, []string{tables[0], table(bob, `"`+alice+`"`), table(carol, "")}), &s)
+	if err != nil || len(s.visits) != 3 {
+		t.Fatal(r, err)
+	}
+	if v := s.visits[1]; v.Outcome != observation.Answered || v.Detail != "" || !v.Partial || v.Neighbours != 1 {
+		t.Errorf("who answered some of the questions is %+v", v)
+	}
+	if v := s.visits[2]; v.Outcome != observation.Timeout || v.Handshake == 0 {
+		t.Errorf("who answered none is %+v", v)
+	}
+	if s.ended[0].Reachable != 2 {
+		t.Errorf("%d are reachable, want 2", s.ended[0].Reachable)
+	}
+}
+
+// TestPacked reads files that were packed, and one that was cut afterwards.
+func TestPacked(t *testing.T) {
+	dir := folder(t, head1, visits, tables)
+	for _, end := range []string{"_visits.ndjson", "_neighbors.ndjson"} {
+		path := filepath.Join(dir, prefix+end)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		w := gzip.NewWriter(&out)
+		if _, err := w.Write(text); err != nil || w.Close() != nil || os.Remove(path) != nil || os.WriteFile(path+".gz", out.Bytes(), 0o600) != nil {
+			t.Fatal(err)
+		}
+	}
+	var s sink
+	if r, err := read(t, dir, &s); err != nil || r.Visits != 3 || r.Edges != 2 || r.Bad != 0 {
+		t.Fatalf("packed files: %+v, %v", r, err)
+	}
+	if err := os.Truncate(filepath.Join(dir, prefix+"_visits.ndjson.gz"), 100); err != nil {
+		t.Fatal(err)
+	}
+	var cut sink
+	if _, err := read(t, dir, &cut); err == nil || len(cut.begun) > 0 {
+		t.Errorf("a packed file that was cut gives %v and %d crawls", err, len(cut.begun))
+	}
+}
+
+// TestEndpoint reads multiaddrs of all transports.
+func TestEndpoint(t *testing.T) {
+	for multiaddr, want := range map[string]string{
+		"/ip4/45.77.1.2/tcp/4001": "tcp", "/ip4/45.77.1.2/udp/4001/quic-v1": "quic-v1", "/ip4/45.77.1.2/tcp/8081/ws": "ws", "/ip4/45.77.1.2/tcp/443/tls/sni/a.libp2p.direct/ws": "wss",
+		"/ip4/45.77.1.2/tcp/443/wss": "wss", "/ip4/45.77.1.2/udp/4001/quic-v1/webtransport/certhash/uEi": "quic-v1", "/ip4/45.77.1.2/udp/4001/webrtc-direct/certhash/uEi": "",
+	} {
+		var v observation.Visit
+		if addressed(&v, visitLine{Maddrs: []string{multiaddr}}); v.Transport != want || !v.Address.IsValid() {
+			t.Errorf("%s is %v over %q, want %q", multiaddr, v.Address, v.Transport, want)
+		}
 	}
 }
 
