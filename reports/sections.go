@@ -338,7 +338,7 @@ func (v view) measured() page.Section {
 			state += ", not in the shares"
 		}
 		rows = append(rows, []string{c.StartedAt.Format("2 Jan 2006 15:04:05"), named(c.Vantage, "not named"), state, lasting(c.Duration),
-			count(c.Discovered), count(c.Reachable), tablesRead(v.Tables[i]), count(int(c.Queries)), legible(c.Software)})
+			count(c.Discovered), count(c.Reachable), tablesRead(v.Tables[i]), asked(c), legible(c.Software)})
 		for _, note := range c.Notes {
 			notes = append(notes, v.clock(c.StartedAt)+": "+harmless(note, longestSentence))
 		}
@@ -365,6 +365,14 @@ func tablesRead(t reachability.Tables) string {
 		return count(t.Read)
 	}
 	return count(t.Read) + " of " + count(t.Read+t.Partly)
+}
+
+// asked is how many requests a crawl sent: other crawlers' data don't tell.
+func asked(c reachability.Crawl) string {
+	if c.Queries == 0 && c.Discovered > 0 {
+		return "–"
+	}
+	return count(int(c.Queries))
 }
 
 // facts says how many visits each address data set could place.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"canopy/analysis"
+	"canopy/analysis/reachability"
 )
 
 func TestPercentWarrantsItsDecimals(t *testing.T) {
@@ -79,6 +80,15 @@ func TestDurations(t *testing.T) {
 	for d, want := range map[time.Duration]string{0: "–", 20 * time.Millisecond: "20 ms", 90 * time.Second: "90 s", 30 * time.Minute: "30 min", 26 * time.Hour: "26.0 h", 72 * time.Hour: "3.0 days"} {
 		if got := lasting(d); got != strings.ReplaceAll(want, " ", nbsp) {
 			t.Errorf("%v: %q, want %q", d, got, want)
+		}
+	}
+}
+
+// Crawls of others don't tell how many requests they sent.
+func TestAsked(t *testing.T) {
+	for want, c := range map[string]reachability.Crawl{"–": {Discovered: 7}, "0": {}, "1,200": {Discovered: 7, Queries: 1200}} {
+		if have := asked(c); have != want {
+			t.Errorf("%d requests to %d peers are %q, want %q", c.Queries, c.Discovered, have, want)
 		}
 	}
 }
