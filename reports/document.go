@@ -37,6 +37,8 @@ func reading() page.Section {
 		{Name: "Crawl", Meaning: "One walk through a network: every peer that another one names is asked whom it knows."},
 		{Name: "Land", Meaning: "Whose network the address of a peer belongs to: home connections (residential), mobile networks, institutions, hosting (commercial land: cloud, VPS, colocation), or an anonymiser (VPN, Tor, proxy)."},
 		{Name: "Who runs it", Meaning: "Communities are people who run peers for themselves and each other; institutions are universities, libraries and the like; commercial is what companies run. Where the evidence does not decide, a peer is undecided."},
+		{Name: "Session", Meaning: "The time from a peer’s coming to its going."},
+		{Name: "Lookup", Meaning: "How something is found without a central list: a program asks the peers that it knows for peers nearer to what it seeks, and goes on until it has met the nearest."},
 		{Name: "At least, at most", Meaning: "What holds if none of the undecided peers are of a kind, and if all of them are. Nobody can tell from outside where between the two the truth lies."},
 		{Name: "8" + nbsp + "% (7–10)", Meaning: "The estimate, and in brackets the interval that holds the true share in 95 of 100 measurements like this one. Two figures whose intervals overlap may be the same."},
 	}}}}

@@ -197,7 +197,7 @@ func (n *Network) survivalCaption(more string) string {
 
 // survivalChart is the curves of all methods.
 func (n *Network) survivalChart() figure.Spans {
-	c := figure.Spans{AxisX: "length of a session", AxisY: "share of sessions that last longer"}
+	c := figure.Spans{AxisX: "length of a session, logarithmic", AxisY: "share of sessions that last longer"}
 	for _, m := range []struct {
 		name  string
 		look  figure.Look
@@ -216,7 +216,7 @@ func drawnCurve(name string, l figure.Look, c *survival.Curve) figure.SpanCurve 
 
 // landSurvivalChart is the curve of each hosting class that has one.
 func (n *Network) landSurvivalChart() figure.Spans {
-	c := figure.Spans{AxisX: "length of a session", AxisY: "share of sessions that last longer"}
+	c := figure.Spans{AxisX: "length of a session, logarithmic", AxisY: "share of sessions that last longer"}
 	for _, p := range n.Survival.ByHosting {
 		if p.Kaplan != nil && len(p.Kaplan.Times) > 1 {
 			c.Curves = append(c.Curves, drawnCurve(landLabel(p.Class), look(p.Class), p.Kaplan))
