@@ -20,7 +20,7 @@ func damaged(ctx context.Context, name string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return fmt.Errorf("load dataset: %s is damaged, or was not made by canopy export: %s", name, clean(err.Error()))
+	return fmt.Errorf("load dataset: %s is damaged, or was not made by canopy export: %s", name, clean(strings.Join(strings.Fields(err.Error()), " ")))
 }
 
 // formed says whether a file has the columns of its table: an engine fills those
@@ -105,7 +105,7 @@ func believable(ctx context.Context, q analysis.Querier, index *Index) error {
 			return err
 		}
 		if n != index.Rows[t.name] {
-			return fmt.Errorf("%s: %d rows of the crawls are there, and %s says %d: the dataset is damaged", t.name, n, indexFile, index.Rows[t.name])
+			return fmt.Errorf("%s: %d rows can be used, and %s says %d: the dataset is damaged", t.name, n, indexFile, index.Rows[t.name])
 		}
 	}
 	for _, d := range doubts() {

@@ -122,7 +122,7 @@ func TestForeign(t *testing.T) {
 		"a class is made up":     {CSV, signed, func(f foreign) { f.cell("visits.csv", "hosting", "<b>") }, "visits, hosting: 1 rows"},
 		"an operator is made up": {CSV, signed, func(f foreign) { f.cell("visits.csv", "operator", "aliens") }, "operator and leaning"},
 		"an outcome is made up":  {CSV, signed, func(f foreign) { f.cell("visits.csv", "outcome", "<script>") }, "visits, outcome"},
-		"a visit is of no crawl": {CSV, signed, func(f foreign) { f.cell("visits.csv", "crawl_id", "01968bb7-ca00-7138-ae8e-5ee7dd03cadf") }, "visits: 599 rows of the crawls are there, and dataset.json says 600"},
+		"a visit is of no crawl": {CSV, signed, func(f foreign) { f.cell("visits.csv", "crawl_id", "01968bb7-ca00-7138-ae8e-5ee7dd03cadf") }, "visits: 599 rows can be used, and dataset.json says 600"},
 		"a crawl has no ID":      {CSV, signed, func(f foreign) { f.cell("crawls.csv", "crawl_id", "zzz") }, "crawls.csv is damaged"},
 		"a crawl stands twice": {CSV, signed, func(f foreign) {
 			lines := bytes.SplitAfter(f.read("crawls.csv"), []byte("\n"))
