@@ -145,7 +145,7 @@ func plainCell(s string) string {
 	if plainNumber.MatchString(s) {
 		return strings.TrimPrefix(s, "+")
 	}
-	if text := strings.TrimLeft(s, " "); text != "" && strings.ContainsRune("=+-@\t\r\n", rune(text[0])) {
+	if text := strings.TrimLeft(s, " "); text != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", []rune(text)[0]) {
 		return "'" + s
 	}
 	return s
