@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"canopy/analysis/clearcut"
-	"canopy/crawler/store/storetest"
 )
 
 func TestClearcutMistakesAreNamed(t *testing.T) {
@@ -34,15 +33,10 @@ func TestClearcutMistakesAreNamed(t *testing.T) {
 	}
 }
 
-// One small demo answers for the command: figures, words, and a scenario that
-// runs again.
+// The demo answers for the command: figures, words, and a scenario that runs
+// again.
 func TestClearcutOfARecord(t *testing.T) {
-	storetest.NeedEngine(t)
-	out := filepath.Join(t.TempDir(), "demo")
-	if r := canopy(t, "demo", "--out", out, "--crawls", "1", "--scale", "0.3"); r.code != exitDone {
-		t.Fatal(r.stdout, r.stderr)
-	}
-	store := "chdb:" + filepath.Join(out, "record")
+	store := "chdb:" + filepath.Join(demoFolder(t), "record")
 	cut := func(args ...string) result {
 		return canopy(t, append([]string{"clearcut", "--store", store}, args...)...)
 	}

@@ -2,9 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,13 +34,50 @@ type figures struct {
 	} `json:"networks"`
 }
 
-func TestDemoFindsWhatWasPlanned(t *testing.T) {
+// demo is one run of the demo for all tests that only read what it left behind.
+var demo struct {
+	sync.Once
+	dir string // that TestMain removes
+	result
+}
+
+// demoFolder runs the demo, unless another test has, and returns its folder.
+func demoFolder(t *testing.T) string {
+	t.Helper()
 	storetest.NeedEngine(t)
-	out := filepath.Join(t.TempDir(), "demo")
-	r := canopy(t, "demo", "--out", out)
-	if r.code != exitDone {
-		t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	demo.Do(func() {
+		demo.code = exitFailed // unless it runs to its end
+		dir, err := os.MkdirTemp("", "canopy-demo-*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		demo.dir = dir
+		demo.result = canopy(t, "demo", "--out", filepath.Join(dir, "demo"))
+	})
+	if demo.code != exitDone {
+		t.Fatalf("exit code %d of the demo\n%s%s", demo.code, demo.stdout, demo.stderr)
 	}
+	return filepath.Join(demo.dir, "demo")
+}
+
+// A demo of another size has as many nodes as it was asked for.
+func TestDemoScales(t *testing.T) {
+	a := &app{stdout: io.Discard, logger: slog.New(slog.DiscardHandler)}
+	locals, err := a.startLocals(t.Context(), demoOptions{scale: 0.1, seed: 1})
+	for _, l := range locals {
+		defer l.running.Close() //nolint:errcheck // of no interest
+		if got, want := l.running.Plan().Size.Nodes, l.demo.Nodes/10; got != want {
+			t.Errorf("%s: %d nodes, want %d", l.name, got, want)
+		}
+	}
+	if err != nil || len(locals) != len(networks) {
+		t.Errorf("%d networks: %v", len(locals), err)
+	}
+}
+
+func TestDemoFindsWhatWasPlanned(t *testing.T) {
+	out := demoFolder(t)
+	r := demo.result
 	for _, want := range []string{"synthetic", filepath.Join(out, "report", "index.html"), "Communities run at least"} {
 		if !strings.Contains(r.stdout, want) {
 			t.Errorf("the demo does not print %q:\n%s", want, r.stdout)

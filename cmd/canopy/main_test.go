@@ -24,7 +24,11 @@ func TestMain(m *testing.M) {
 	if path, err := chdb.Find(); err == nil { // for tests that change the folder
 		_ = os.Setenv(chdb.EnvLibrary, path)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if demo.dir != "" {
+		_ = os.RemoveAll(demo.dir)
+	}
+	os.Exit(code)
 }
 
 // result is what one run of the program left behind.
