@@ -341,15 +341,16 @@ func selfConsistent(list []*fact, agree, visible [][]float64, weights, mass, edg
 	return mass
 }
 
-// smooth makes the density of each bin the geometric mean of its own, twice, and
-// of both beside it, but for the first bin, whose sessions are mostly unseen,
-// and the last, which has no width.
+// smooth makes the density of each bin the mean of its own, twice, and of both
+// beside it, but for the first bin, whose sessions are mostly unseen, and the
+// last, which has no width. It is not the geometric mean, which would take from
+// sessions between empty bins what they hold.
 func smooth(mass, edges []float64) {
 	n := len(edges) - 1
 	density := make([]float64, n)
 	total := 0.0
 	for k := range n {
-		density[k] = math.Log(mass[k] / (edges[k+1] - edges[k]))
+		density[k] = mass[k] / (edges[k+1] - edges[k])
 		total += mass[k]
 	}
 	left := total - mass[0]
@@ -359,7 +360,7 @@ func smooth(mass, edges []float64) {
 		if k > 1 && k < n-1 {
 			mean = (density[k-1] + 2*density[k] + density[k+1]) / 4
 		}
-		mass[k] = math.Exp(mean) * (edges[k+1] - edges[k])
+		mass[k] = mean * (edges[k+1] - edges[k])
 		sum += mass[k]
 	}
 	for k := 1; k < n; k++ {

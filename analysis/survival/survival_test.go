@@ -114,6 +114,25 @@ func TestTurnbullOfExactLengthsIsTheirShare(t *testing.T) {
 	}
 }
 
+// Few sessions, some of which end early and the others late: what is smoothed
+// still holds those that ended early.
+func TestTurnbullKeepsWhatFewSessionsShow(t *testing.T) {
+	var spells []Spell
+	for i := range 60 {
+		s := Spell{Before: 10 * time.Second, Seen: time.Duration(800+5*i) * time.Second, After: 10 * time.Second}
+		if i%10 == 0 {
+			s.Seen = 210 * time.Second
+		}
+		spells = append(spells, s)
+	}
+	weights := make([]float64, groups)
+	weights[0] = 1
+	c := turnbull(spells, 100*time.Second)(weights)
+	if got := read(c, 500, true); math.Abs(got-0.9) > 0.02 {
+		t.Errorf("longer than 500 s: %v, want 0.9", got)
+	}
+}
+
 func TestWhatHasNoCurve(t *testing.T) {
 	for name, spells := range map[string][]Spell{
 		"nothing": nil, "all up at all times": {{Before: Open, After: Open, Seen: time.Hour}}, "too few": demo.spells(1)[:10],
