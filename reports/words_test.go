@@ -92,3 +92,17 @@ func TestAsked(t *testing.T) {
 		}
 	}
 }
+
+// What a spreadsheet takes for a formula is none in a table for programs.
+func TestNoCellIsAFormula(t *testing.T) {
+	for _, s := range []string{"=1+1", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "  =1", "\u00a0=1", "＝1+1", "＋1", "－1", "＠a"} {
+		if cell := plainCell(s); !strings.HasPrefix(cell, "'") {
+			t.Errorf("%q is written as %q", s, cell)
+		}
+	}
+	for s, want := range map[string]string{"-2.5": "-2.5", "+3": "3", "12\u00a0345": "12345", "kubo/0.29": "kubo/0.29", "": ""} {
+		if cell := plainCell(s); cell != want {
+			t.Errorf("%q is written as %q, want %q", s, cell, want)
+		}
+	}
+}
