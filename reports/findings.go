@@ -46,7 +46,7 @@ func (n *Network) operatorFinding() string {
 	least, most := percent(c.AtLeast), percent(c.AtMost)
 	switch {
 	case n.Undecided.Value >= 1:
-		return "Who runs these peers can't be told: the evidence decides for none of them"
+		return "Who runs these peers can’t be told: the evidence decides for none of them"
 	case c.AtMost.Value == 0:
 		return "No reachable peer is run by a community"
 	case c.AtLeast.Value == c.AtMost.Value:

@@ -304,7 +304,7 @@ func (v view) sessions() page.Section {
 		{Name: "Seen in one crawl only", Meaning: percentInterval(s.OneShare)},
 		{Name: "Sessions seen", Meaning: fmt.Sprintf("%s: %s already up at the first crawl, %s still up at the last, %s with both ends inside; %s came back after an absence.",
 			count(s.Sessions), count(s.OpenStart), count(s.OpenEnd), count(s.Closed), plural(s.Returns, "peer"))},
-		{Name: "Shortest session that can't be missed", Meaning: lasting(s.Shortest) + ", the longest that can pass between two visits of one peer in consecutive crawls: from the start of one to the end of the next. Shorter ones are seen by chance, so short-lived peers are undercounted."},
+		{Name: "Shortest session that can’t be missed", Meaning: lasting(s.Shortest) + ", the longest that can pass between two visits of one peer in consecutive crawls: from the start of one to the end of the next. Shorter ones are seen by chance, so short-lived peers are undercounted."},
 	}
 	var rows [][]string
 	for _, step := range s.Steps {

@@ -113,7 +113,7 @@ func (s *Size) finding() string {
 		}
 		return fmt.Sprintf("About %s nodes answer by %s, but the ways to count them do not agree", nodes(a.Estimate), a.method)
 	}
-	return "How many nodes answer can't be told from this zone"
+	return "How many nodes answer can’t be told from this zone"
 }
 
 // drawSize draws the intervals side by side.
