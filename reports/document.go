@@ -40,7 +40,7 @@ func reading() page.Section {
 		{Name: "Session", Meaning: "The time from a peer’s coming to its going."},
 		{Name: "Lookup", Meaning: "How something is found without a central list: a program asks the peers that it knows for peers nearer to what it seeks, and goes on until it has met the nearest."},
 		{Name: "At least, at most", Meaning: "What holds if none of the undecided peers are of a kind, and if all of them are. Nobody can tell from outside where between the two the truth lies."},
-		{Name: "8" + nbsp + "% (7–10)", Meaning: "The estimate, and in brackets the interval that holds the true share in 95 of 100 measurements like this one. Two figures whose intervals overlap may be the same."},
+		{Name: "8" + nbsp + "% (7–10)", Meaning: "The estimate, and in brackets the interval that holds the true share in 95 of 100 measurements like this one. Where intervals overlap, a difference may be chance; where two figures are compared, the interval of their difference decides."},
 	}}}}
 }
 
@@ -75,7 +75,7 @@ func blind() page.Section {
 // methods says how each number is made.
 func (r *Report) methods() page.Section {
 	return page.Section{ID: "methods", Heading: "Methods", Blocks: []page.Block{{Terms: []page.Term{
-		{Name: "What is counted", Meaning: "Every share is in the cell “" + Cell + "”: each whole crawl is a snapshot, the share is taken within it, and the mean over crawls is published. " +
+		{Name: "What is counted", Meaning: "Shares are in the cell “" + Cell + "” where their caption names no other unit: each whole crawl is a snapshot, the share is taken within it, and the mean over crawls is published. " +
 			"Other ways to count give other numbers from the same crawls, so figures compare only within one cell. Crawls that were cut short are left out, because they hold whoever was met first; degraded ones are in, and marked."},
 		{Name: "Shares", Meaning: sentence(shares.Method) + ". The share is p = mean over crawls t of (count in class / N of t). A peer weighs a = sum of 1/N over the crawls that reached it; " +
 			"variance over peers = sum of ((y − p) a)² / T², with y = 1 for a peer of the class and T crawls; variance between crawls = sample variance of the crawls’ shares / T. " +
@@ -87,7 +87,7 @@ func (r *Report) methods() page.Section {
 		{Name: "How large it is", Meaning: "In three ways, each with its interval. By " + size.CorrectedMethod + ". By " + size.DistancesMethod + ". By " + size.RecapturedMethod + ". Agreement: " + size.AgreementMethod + "."},
 		{Name: "Sessions seen", Meaning: sentence(churn.Method) + ". All of it is interval-censored; no survival curve is fitted to crawls."},
 		{Name: "How long peers stay", Meaning: "From probes. " + survival.KaplanMeier + ". " + survival.Turnbull + ". " + sentence(survival.CreateBased) + "."},
-		{Name: "Change since the period before", Meaning: sentence(comparison.Method) + ". Compared are periods of equal length, of the same cell and vantage, with two whole crawls each and none degraded, both judged by the rules of today."},
+		{Name: "Change since the period before", Meaning: sentence(comparison.Method) + ". Compared are periods of equal length, of the same cell and vantage, with two whole crawls each and none degraded, both judged by the rules of today. The number of reachable peers of a crawl has Student’s t interval over crawls, as if these did not depend on one another."},
 		{Name: "Ways to count", Meaning: sentence(shares.MatrixMethod) + "."},
 	}}}}
 }

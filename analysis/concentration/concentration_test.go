@@ -112,3 +112,14 @@ func TestIntervalCoversPlannedConcentration(t *testing.T) {
 		}
 	}
 }
+
+// That all of a few peers are of one holder does not show that there is no other.
+func TestOneHolderInACrawlLeavesRoomForOthers(t *testing.T) {
+	few, many := Effective("operators", []int{20, 0}, "peers"), Effective("operators", []int{20_000}, "peers")
+	if few.Value != 1 || few.Lower != 1 || few.Upper < 1.2 || few.Upper > 1.6 {
+		t.Errorf("20 peers of one holder: %+v", few)
+	}
+	if many.Upper < 1 || many.Upper > 1.001 {
+		t.Errorf("20,000 peers of one holder: %+v", many)
+	}
+}

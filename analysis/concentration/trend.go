@@ -8,7 +8,8 @@ import (
 )
 
 // TrendMethod says in one sentence how [Effective] computes.
-const TrendMethod = "1/HHI from the unbiased estimate of HHI; interval from the multinomial variance of HHI, on the logarithm (delta method)"
+const TrendMethod = "1/HHI from the unbiased estimate of HHI; interval from the multinomial variance of HHI, on the logarithm (delta method); " +
+	"of a single holder from the Wilson bound of its share"
 
 // Effective estimates the effective number of holders, 1/HHI, from the peers
 // that each holds in one crawl, for a trend: it needs no resamples. unit names
@@ -33,8 +34,9 @@ func Effective(unit string, counts []int, nUnit string) analysis.Estimate {
 		squares, cubes = squares+p*p, cubes+p*p*p
 	}
 	e.Value = 1 / squares
-	if holders == 1 {
-		e.Lower, e.Upper = 1, 1
+	if holders == 1 { // others may hold what none of n peers shows: Wilson's bound of a share of which all are seen
+		least := n / (n + z*z)
+		e.Lower, e.Upper = 1, 1/(least*least)
 		return e
 	}
 	h := max(squares/2, (n*squares-1)/max(1, n-1)) // two peers of one holder each give 0
