@@ -86,6 +86,9 @@ func measured(values []float64, unit string) analysis.Estimate {
 	}
 	e := sample{means: values}.mean(unit)
 	e.Upper, e.N, e.NUnit, e.Method = min(1, e.Upper), len(values), "random sets of removed peers", setsMethod
+	if e.Lower == e.Upper {
+		e.Warnings = append(e.Warnings, "all sets gave the same: how others would differ is not in the interval")
+	}
 	return e
 }
 
