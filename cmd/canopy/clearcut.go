@@ -14,6 +14,7 @@ import (
 	"canopy/analysis"
 	"canopy/analysis/clearcut"
 	"canopy/analysis/operator"
+	"canopy/crawler/observation"
 )
 
 // clearcutOptions are a scenario as flags give it, or the file that holds it.
@@ -155,7 +156,7 @@ func printClearcut(out io.Writer, r clearcut.Result) error {
 	fmt.Fprintf(out, "%s, crawl %s of %s%s: %s peers answered; of their %s table entries %.0f %% are dead.\n",
 		r.Crawl.Network.Title, r.Crawl.ID, r.Crawl.StartedAt.Format("2006-01-02 15:04"), about, count(r.Living), count(r.Edges), 100*r.Dead)
 	if r.Scenario.Name != "" {
-		fmt.Fprintf(out, "Scenario: %s.\n", strings.TrimSuffix(r.Scenario.Name, "."))
+		fmt.Fprintf(out, "Scenario: %s.\n", observation.Text(strings.TrimSuffix(r.Scenario.Name, ".")))
 	}
 	fmt.Fprintln(out, sentenceOfCut("If nobody left", r.Before))
 	for i, s := range r.Steps {
@@ -182,7 +183,11 @@ func leaving(s clearcut.Step) string {
 	if len(s.Leaves) == 0 {
 		return "random peers"
 	}
-	return strings.Join(s.Leaves, " + ")
+	names := make([]string, len(s.Leaves))
+	for i, name := range s.Leaves {
+		names[i] = observation.Text(name)
+	}
+	return strings.Join(names, " + ")
 }
 
 func subject(s clearcut.Step, too bool) string {
@@ -203,6 +208,14 @@ func hundredths(e analysis.Estimate) string {
 
 func percentOf(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) }
 
+// smallPercent writes a share that may be too small for anybody to care how small.
+func smallPercent(v float64) string {
+	if v > 0 && v < 1e-6 {
+		return "<0.0001 %"
+	}
+	return fmt.Sprintf("%.3g %%", 100*v)
+}
+
 func cutRow(name string, c clearcut.Cut, random *clearcut.Cut) string {
 	beside, hops, entries := "-", "-", "-"
 	if random != nil {
@@ -217,6 +230,6 @@ func cutRow(name string, c clearcut.Cut, random *clearcut.Cut) string {
 	return strings.Join([]string{
 		name, percentOf(c.Share.Value), percentOf(c.Recorded.Success.Value), percentOf(c.Repaired.Success.Value), beside, hops,
 		fmt.Sprintf("%.1f", c.Recorded.Messages.Value), percentOf(c.Recorded.Component.Value),
-		fmt.Sprintf("%.3g %%", 100*c.RecordsLost.Value), fmt.Sprintf("%.3g %%", 100*c.Expected), entries,
+		smallPercent(c.RecordsLost.Value), smallPercent(c.Expected), entries,
 	}, "\t")
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"path/filepath"
 	"reflect"
@@ -73,4 +74,18 @@ func decodeClearcut(t *testing.T, r result) (c clearcut.Result) {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// TestClearcutSteersNoTerminal prints names that somebody else chose.
+func TestClearcutSteersNoTerminal(t *testing.T) {
+	var out bytes.Buffer
+	r := clearcut.Result{Scenario: clearcut.Scenario{Name: "gone\x1b[31m"}, Steps: []clearcut.Step{{Leaves: []string{"Example\tHosting\u202e"}, Cut: clearcut.Cut{Expected: 1e-31}}}}
+	if err := printClearcut(&out, r); err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"\x1b", "\t", "\u202e", "e-"} {
+		if strings.Contains(out.String(), bad) {
+			t.Errorf("the output holds %q: %s", bad, out.String())
+		}
+	}
 }

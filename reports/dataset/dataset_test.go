@@ -199,6 +199,19 @@ func TestPapers(t *testing.T) {
 	if have := names(t, dir); !slices.Equal(have, want) {
 		t.Errorf("the folder holds %v, want %v", have, want)
 	}
+	queries, err := os.ReadFile(filepath.Join(dir, "queries.sql"))
+	must(t, err)
+	for name, want := range map[string]int{"visits": 300, "edges": 0, "probes": 0, "sessions": 0, "protocols": 0} {
+		_, query, there := strings.Cut(string(queries), "\n-- "+name+"\n")
+		query, _, ended := strings.Cut(query, ";\n")
+		if !there || !ended {
+			t.Errorf("queries.sql lacks %s", name)
+			continue
+		}
+		if n := count(t, s, "SELECT count() FROM ("+query+")"); n != want {
+			t.Errorf("the query of %s gives %d rows, want %d", name, n, want)
+		}
+	}
 	readme, err := os.ReadFile(filepath.Join(dir, "README.md"))
 	must(t, err)
 	for _, f := range tables {
@@ -375,7 +388,7 @@ func orderTellsNothing(t *testing.T, s *store.Store) {
 // TestWatched exports probes and sessions.
 func TestWatched(t *testing.T) {
 	s := openStore(t)
-	fill(t, s, "alpha", 2, 600)
+	fill(t, s, "alpha", 1, 600)
 	var probes, elsewhere []observation.Probe
 	rows, err := s.DB().QueryContext(t.Context(), "SELECT DISTINCT peer_id, toString(address) FROM visits WHERE outcome = 'answered' ORDER BY peer_id LIMIT 100")
 	must(t, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -144,8 +145,16 @@ func (x *exporter) secret() *Key {
 	return x.Key
 }
 
+// plainWord is what needs no care in a query.
+var plainWord = regexp.MustCompile(`^[0-9A-Za-z ._-]*$`)
+
 // literal is a string within a query, whatever it holds.
-func literal(s string) string { return "unhex('" + hex.EncodeToString([]byte(s)) + "')" }
+func literal(s string) string {
+	if plainWord.MatchString(s) {
+		return "'" + s + "'"
+	}
+	return "unhex('" + hex.EncodeToString([]byte(s)) + "')"
+}
 
 // literals are several of them.
 func literals(list []string) string {

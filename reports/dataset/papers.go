@@ -141,12 +141,30 @@ func (x *exporter) paper() paper {
 		}
 		p.Tables = append(p.Tables, about)
 	}
-	for _, q := range []paperQuery{
-		{"visits", visitsSQL}, {"where each peer was seen last, for the size of cells", cellsSQL}, {"edges", edgesSQL}, {"probes", probesSQL}, {"sessions", sessionsSQL}, {"protocols", protocolsSQL},
-	} {
-		p.Queries = append(p.Queries, paperQuery{q.Name, strings.TrimSpace(q.SQL)})
-	}
+	p.Queries = x.paperQueries()
 	return p
+}
+
+// paperQueries are the queries as they were run for the first crawl there is.
+// Whom probes were asked of one by one is not told.
+func (x *exporter) paperQueries() []paperQuery {
+	g, network, least := x.groups[0], literal(x.groups[0].network), Smallest
+	if x.Raw {
+		least = 1
+	}
+	crawl := g.crawls[0].ID
+	list := []paperQuery{
+		{"visits", fmt.Sprintf(visitsSQL, network, crawl, 0, visitsAtOnce)},
+		{"where each peer was seen last, for the size of cells", fmt.Sprintf(cellsSQL, g.where(), 1, 0)},
+		{"edges", fmt.Sprintf(edgesSQL, network, crawl, 0, tablesAtOnce)},
+		{"probes", fmt.Sprintf(probesSQL, network, "(SELECT groupUniqArray(peer_id) FROM probes)", x.within("probed_at"), notOurs(g.network))},
+		{"sessions", fmt.Sprintf(sessionsSQL, network, x.within("first_up"), notOurs(g.network))},
+		{"protocols", fmt.Sprintf(protocolsSQL, g.where(), least)},
+	}
+	for i := range list {
+		list[i].SQL = strings.TrimSpace(list[i].SQL)
+	}
+	return list
 }
 
 // fate says what becomes of the key.
