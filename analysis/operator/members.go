@@ -12,26 +12,13 @@ import (
 // [Record] does, and tells of each verdict whose it is: members are sipHash64
 // of peer IDs. A peer is a member once. It returns how many peers each crawl reached.
 func Members(ctx context.Context, q analysis.Querier, r *Rules, network string, crawls []string, each func(v Verdict, members []uint64)) ([]int, error) {
-	totals := make([]int, len(crawls))
-	if len(crawls) == 0 {
-		return totals, nil
-	}
-	query, args := r.traitsQuery(network, crawls, true)
-	rows, err := q.QueryContext(ctx, query, args...)
+	found, err := r.read(ctx, q, network, crawls)
 	if err != nil {
 		return nil, fmt.Errorf("read members of groups: %w", err)
 	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var members []uint64
-		t, _, err := r.scan(rows, totals, &members)
-		if err != nil {
-			return nil, fmt.Errorf("read members of groups: %w", err)
-		}
-		each(r.Judge(t), members)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read members of groups: %w", err)
+	totals := found.totals()
+	for k := range found.kin(r, totals) {
+		each(r.Judge(k.traits), k.members)
 	}
 	return totals, nil
 }

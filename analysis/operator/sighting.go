@@ -57,18 +57,16 @@ FROM (
           AND agent = @agent AND IPv6CIDRToRange(address, @bits).1 = IPv6CIDRToRange(toIPv6(@address), @bits).1
         GROUP BY peer_id))`
 
-// portsSQL counts the siblings of a peer whose ports make a pattern, as [Record]
-// does.
+// portsSQL lists the unusual ports of a peer's siblings.
 const portsSQL = `
 WITH (` + usualPortsSQL + `) AS usual
-SELECT ` + patternSQL + ` FROM (
-SELECT arraySort(groupArrayIf(256)(last, NOT has(usual, last))) AS s, arrayDistinct(s) AS u
+SELECT groupArrayIf(256)(last, NOT has(usual, last))
 FROM (
     SELECT argMax(port, visited_at) AS last
     FROM visits
     WHERE network = @network AND outcome = 'answered' AND visited_at >= toDateTime64(@since, 3, 'UTC')
       AND agent = @agent AND IPv6CIDRToRange(address, @bits).1 = IPv6CIDRToRange(toIPv6(@address), @bits).1
-    GROUP BY peer_id))`
+    GROUP BY peer_id)`
 
 // Sightings reads a peer from the record, once for each network that knows its
 // ID; none is no error. The crowd around it is counted over 31 days up to its
@@ -146,27 +144,36 @@ func (s *Sighting) countCrowd(ctx context.Context, q analysis.Querier) error {
 	if err := readCounts(ctx, q, togetherSQL, args, &t.Together); err != nil {
 		return err
 	}
-	return readCounts(ctx, q, fmt.Sprintf(portsSQL, "visited_at >= toDateTime64(@since, 3, 'UTC')"), args, &t.Ports)
+	var ports []uint16
+	err := readRow(ctx, q, fmt.Sprintf(portsSQL, "visited_at >= toDateTime64(@since, 3, 'UTC')"), args, &ports)
+	t.Ports = pattern(ports)
+	return err
 }
 
 // readCounts reads the only row of a query that counts.
 func readCounts(ctx context.Context, q analysis.Querier, query string, args []any, into ...*int) error {
+	counts, dest := make([]uint64, len(into)), make([]any, len(into))
+	for i := range counts {
+		dest[i] = &counts[i]
+	}
+	err := readRow(ctx, q, query, args, dest...)
+	for i, n := range counts {
+		*into[i] = int(n)
+	}
+	return err
+}
+
+// readRow reads the only row of a query.
+func readRow(ctx context.Context, q analysis.Querier, query string, args []any, into ...any) error {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = rows.Close() }()
-	counts, dest := make([]uint64, len(into)), make([]any, len(into))
-	for i := range counts {
-		dest[i] = &counts[i]
-	}
 	for rows.Next() {
-		if err := rows.Scan(dest...); err != nil {
+		if err := rows.Scan(into...); err != nil {
 			return err
 		}
-	}
-	for i, n := range counts {
-		*into[i] = int(n)
 	}
 	return rows.Err()
 }
