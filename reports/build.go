@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -295,22 +296,22 @@ func (n *Network) readPeers(ctx context.Context, q analysis.Querier, rules *oper
 		return err
 	}
 	all := judged(census.Groups)
-	return together(
+	err = together( // counting holds a number for each peer in every way of counting, so nothing else that is large is read meanwhile
+		func() error { return n.readCounting(ctx, q, all, verdict) },
 		func() error {
 			if err := n.readJudged(census.Groups, all, rules); err != nil {
 				return err
 			}
-			if err := n.readCapabilities(ctx, q); err != nil {
-				return err
-			}
-			return n.readPrefixes(ctx, q, census.Totals)
+			return n.readCapabilities(ctx, q)
 		},
-		func() error { // one after the other: each may hold a row of every peer
-			if err := n.readCounting(ctx, q, all, verdict); err != nil {
-				return err
-			}
-			return n.readAgents(ctx, q, census.Totals)
-		},
+	)
+	if err != nil {
+		return err
+	}
+	debug.FreeOSMemory() // the engine beside us needs what counting took, sooner than the collector would return it
+	return together(
+		func() error { return n.readPrefixes(ctx, q, census.Totals) },
+		func() error { return n.readAgents(ctx, q, census.Totals) },
 	)
 }
 
