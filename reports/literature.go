@@ -82,7 +82,8 @@ func elsewhere(n *Network) ([]Published, error) {
 }
 
 // comparable are our figures in units in which others published theirs, by
-// their keys.
+// their keys. Figures per IP address are none of these: others count every
+// address that a peer announces, a visit here the one that answered or was tried.
 func (n *Network) comparable() map[string]analysis.Estimate {
 	ours := map[string]analysis.Estimate{}
 	for _, c := range n.Counting.Hosting {
@@ -94,9 +95,9 @@ func (n *Network) comparable() map[string]analysis.Estimate {
 			ours["hosting "+over+c.Per] = *e
 		}
 		if length := n.length(); c.Over == shares.Union && c.OneIn == 0 && length >= leastWeek && length <= mostWeek {
-			if key, ok := map[string]string{"peer": "peers per week", "IP address": "addresses per week"}[c.Per]; ok {
+			if c.Per == "peer" {
 				v := float64(c.Units)
-				ours[key] = analysis.Estimate{Value: v, Lower: v, Upper: v, Level: 1, N: c.Units, Unit: "named in a week", NUnit: "distinct units", Method: "count"}
+				ours["peers per week"] = analysis.Estimate{Value: v, Lower: v, Upper: v, Level: 1, N: c.Units, Unit: "named in a week", NUnit: "distinct peers", Method: "count"}
 			}
 		}
 	}

@@ -181,7 +181,7 @@ func TestBesideTheFiguresOfOthers(t *testing.T) {
 		t.Errorf("peers of a week: %+v", week)
 	}
 	html := checkNumbers(t, r)
-	if !strings.Contains(html, "Trautwein et al., SIGCOMM 2022") || strings.Contains(html, "Gini of storage") {
+	if !strings.Contains(html, "Henningsen et al., 2020") || strings.Contains(html, "Gini of storage") || strings.Contains(html, "Trautwein et al., SIGCOMM 2022") {
 		t.Error("the page does not hold what compares, or holds what does not")
 	}
 	local := r.Networks[0]
