@@ -102,3 +102,26 @@ func TestSurvivalSaysWhatIsKnown(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// Of a period the page tells what happened in it: ends that came later are not
+// known yet, and sessions from before are not said to be none.
+func TestWatchOfAPeriod(t *testing.T) {
+	s := openStore(t)
+	write(t, s, alpha, crawlsEvery(4, 24*time.Hour, observation.ScopeLocal), population("alpha"))
+	must(t, s.Probes(t.Context(), watched("alpha")))
+	must(t, s.Flush(t.Context()))
+	from, to := day.Add(12*time.Hour), day.Add(60*time.Hour)
+	r, err := Build(t.Context(), s.DB(), Options{From: from, To: to, Generated: day.AddDate(0, 1, 0)})
+	must(t, err)
+	var begun, ended int
+	must(t, s.DB().QueryRowContext(t.Context(), "SELECT toInt64(countIf(last_down_before IS NOT NULL)), toInt64(countIf(last_down_before IS NOT NULL AND first_down_after < toDateTime64('2026-03-04 00:00:00', 3, 'UTC'))) FROM sessions "+
+		"WHERE first_up >= toDateTime64('2026-03-02 00:00:00', 3, 'UTC') AND first_up < toDateTime64('2026-03-04 00:00:00', 3, 'UTC')").Scan(&begun, &ended))
+	v := r.Networks[0].Survival
+	if v == nil || begun == 0 || v.Arrivals != begun || v.Both != ended || v.StillUp < begun-ended {
+		t.Errorf("%d begun and %d ended in the period: %+v", begun, ended, v)
+	}
+	html := checkNumbers(t, r)
+	if !strings.Contains(html, "of them to end") || strings.Contains(html, "0"+nbsp+"sessions under way") {
+		t.Error("the page tells of sessions as if it knew those from before the period")
+	}
+}
