@@ -251,17 +251,35 @@ func (s *Survival) landFinding() string {
 			with = append(with, p)
 		}
 	}
-	median := func(p Part) float64 { return p.Kaplan.Quartiles[1].Seconds.Value }
-	by := func(a, b Part) int { return cmp.Compare(median(a), median(b)) }
 	if len(with) < 2 {
 		return "How long sessions last, by the land that peers stand on"
 	}
-	least, most := slices.MinFunc(with, by), slices.MaxFunc(with, by)
-	if short, long := least.Kaplan.Quartiles[1], most.Kaplan.Quartiles[1]; short.OpenEnds || comparison.Difference(long.Seconds, short.Seconds).Lower <= 0 {
+	least, most, ok := furthestApart(with)
+	if !ok {
 		return "How long sessions last does not differ clearly between kinds of land"
 	}
+	median := func(p Part) string { return lasting(seconds(p.Kaplan.Quartiles[1].Seconds.Value)) }
 	return fmt.Sprintf("Half of the sessions of at least %s are over after %s %s, and after %s %s", lasting(s.Result.From),
-		lasting(seconds(median(least))), landPlace(least.Class), lasting(seconds(median(most))), landPlace(most.Class))
+		median(least), landPlace(least.Class), median(most), landPlace(most.Class))
+}
+
+// furthestApart finds two parts whose medians differ beyond doubt: those of
+// whose difference the most is certain. Few sessions of an extreme median hide
+// no difference between others.
+func furthestApart(with []Part) (least, most Part, ok bool) {
+	var certain float64
+	for _, a := range with {
+		for _, b := range with {
+			short, long := a.Kaplan.Quartiles[1], b.Kaplan.Quartiles[1]
+			if short.OpenEnds {
+				continue
+			}
+			if d := comparison.Difference(long.Seconds, short.Seconds).Lower; d > certain {
+				least, most, certain, ok = a, b, d, true
+			}
+		}
+	}
+	return least, most, ok
 }
 
 func (v view) survival() page.Section {

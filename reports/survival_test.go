@@ -101,6 +101,11 @@ func TestSurvivalSaysWhatIsKnown(t *testing.T) {
 	if got := s.landFinding(); !strings.Contains(got, "of at least 3\u00a0min are over after 10\u00a0min") {
 		t.Error(got)
 	}
+	// A few sessions of an extreme median don't hide what differs.
+	s.ByHosting = append(s.ByHosting, part("residential", curve(590, 400, 900, true, true)), part("institutional", curve(9000, 300, 9000, true, true)))
+	if got := s.landFinding(); !strings.Contains(got, "over after 10\u00a0min on mobile networks, and after 2.0\u00a0h on commercial land") {
+		t.Error(got)
+	}
 }
 
 // Of a period the page tells what happened in it: ends that came later are not
