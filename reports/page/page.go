@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"strings"
+	"regexp"
 	"time"
 )
 
@@ -109,17 +109,19 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 		}
 		return ""
 	},
-	"interval": func(cell string) [2]string {
-		value, interval, found := strings.Cut(cell, " (")
-		if found {
-			interval = "(" + interval
-		}
-		return [2]string{value, interval}
-	},
+	"held":   held,
 	"wide":   func(t *Table) bool { return len(t.Head) > mostNarrow },
 	"deeper": func(level int) int { return level + 1 },
 	"at":     func(level int, s Section) leveled { return leveled{s, level} },
 }).Parse(source))
+
+// interval is a range in brackets, in escaped text.
+var interval = regexp.MustCompile(`\([^()\s]*(?:–| to )[^()\s]*\)`)
+
+// held escapes a text, and keeps intervals in it on one line.
+func held(text string) template.HTML {
+	return template.HTML(interval.ReplaceAllString(template.HTMLEscapeString(text), `<span class="held">$0</span>`))
+}
 
 // mostNarrow is how many columns a table has that fits between the margins of
 // the text.

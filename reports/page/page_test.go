@@ -66,3 +66,13 @@ func TestWithoutBannerThereIsNone(t *testing.T) {
 		t.Error("an empty banner or headline is shown")
 	}
 }
+
+// An interval stays on one line, and what is around it stays text.
+func TestIntervalsAreHeld(t *testing.T) {
+	if got, want := string(held(`a<b 5 (4–5) & "x" (<1–2) (no range) 3–4 (63 to 67)`)), `a&lt;b 5 <span class="held">(4–5)</span> &amp; &#34;x&#34; <span class="held">(&lt;1–2)</span> (no range) 3–4 <span class="held">(63 to 67)</span>`; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if got := string(held(`(<script>–"onload="x)`)); strings.Contains(got, "<script") || strings.Contains(got, `"onload`) {
+		t.Error(got)
+	}
+}
