@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"canopy/analysis"
 	"canopy/reports/page"
 )
 
@@ -91,9 +92,24 @@ func collect(dir string) (reports []archived, broken []string, err error) {
 }
 
 // complete says whether a network that was read from a file has what its
-// headline needs.
+// headline needs, and no share that is none.
 func (n *Network) complete() bool {
-	return len(n.Crawls) > 0 && (n.Absent != "" || len(n.Hosting) > 0 && len(n.Operator) > 0 && n.Undecided != nil)
+	for _, h := range n.Hosting {
+		if !isShare(h.Share) {
+			return false
+		}
+	}
+	for _, o := range n.Operator {
+		if !isShare(o.AtLeast) || !isShare(o.AtMost) {
+			return false
+		}
+	}
+	return len(n.Crawls) > 0 && (n.Absent != "" || len(n.Hosting) > 0 && len(n.Operator) > 0 && n.Undecided != nil && isShare(*n.Undecided))
+}
+
+func isShare(e analysis.Estimate) bool {
+	const rounding = 1e-9
+	return min(e.Lower, e.Value, e.Upper) >= -rounding && max(e.Lower, e.Value, e.Upper) <= 1+rounding
 }
 
 // first is when the first crawl of a report began.

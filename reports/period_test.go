@@ -2,6 +2,7 @@ package reports
 
 import (
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -264,13 +265,24 @@ func TestArchiveOfReports(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(dir, "broken", Numbers), []byte(`{"networks":[{"name":"x"}`), 0o600))
 	must(t, os.MkdirAll(filepath.Join(dir, "strange"), 0o755))
 	must(t, os.WriteFile(filepath.Join(dir, "strange", Numbers), []byte(`{"networks":[{"name":"x","crawls":[{}]}]}`), 0o600))
+	must(t, os.MkdirAll(filepath.Join(dir, "endless", Numbers), 0o755))
+	good, err := os.ReadFile(filepath.Join(dir, "first", Numbers))
+	must(t, err)
+	var spoiled map[string]any
+	must(t, json.Unmarshal(good, &spoiled))
+	spoiled["networks"].([]any)[0].(map[string]any)["hosting"].([]any)[0].(map[string]any)["share"].(map[string]any)["value"] = 1e300
+	bad, err := json.Marshal(spoiled)
+	must(t, err)
+	must(t, os.MkdirAll(filepath.Join(dir, "spoiled"), 0o755))
+	must(t, os.WriteFile(filepath.Join(dir, "spoiled", Numbers), bad, 0o600))
 	n, err := Archive(dir, day, "canopy test")
 	must(t, err)
 	raw, err := os.ReadFile(filepath.Join(dir, Index))
 	must(t, err)
 	html := string(raw)
 	later, earlier := strings.Index(html, `href="second%20&amp;%20more/index.html"`), strings.Index(html, `href="first/index.html"`)
-	if n != 2 || later < 0 || earlier < later || strings.Contains(html, "<script") || !strings.Contains(html, "broken: its numbers") || !strings.Contains(html, "strange: it holds no network") {
+	if n != 2 || later < 0 || earlier < later || strings.Contains(html, "<script") || !strings.Contains(html, "broken: its numbers") || !strings.Contains(html, "strange: it holds no network") ||
+		!strings.Contains(html, "spoiled: it holds no network") || !strings.Contains(html, "endless: its numbers") {
 		t.Errorf("%d reports, at %d and %d:\n%s", n, later, earlier, html)
 	}
 	if _, err := Archive(filepath.Join(dir, "first"), day, "canopy"); err == nil {

@@ -88,6 +88,13 @@ const mostNumbers = 64 << 20
 
 // readNumbers reads a figures.json.
 func readNumbers(path string) (*Report, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() { // a pipe may never end
+		return nil, fmt.Errorf("%s is no regular file", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
