@@ -117,8 +117,11 @@ func (r *reader) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if good == 0 && r.report.Bad == 0 {
+		return fmt.Errorf("%s is empty, so nothing was imported", filepath.Base(r.files.Visits))
+	}
 	if good == 0 || r.report.Bad > good {
-		return fmt.Errorf("%s: %d of %d lines are no visits of Nebula, so nothing was imported: %s", filepath.Base(r.files.Visits), r.report.Bad, r.report.Bad+good, first(r.report.Examples))
+		return fmt.Errorf("%s: %d of %d lines are no visits of Nebula, so nothing was imported: %s", filepath.Base(r.files.Visits), r.report.Bad, r.report.Bad+good, r.report.Examples[0])
 	}
 	r.named, r.partial = make([]uint32, len(r.numbers)), make([]bool, len(r.numbers))
 	seen := make([]bool, len(r.numbers))
@@ -146,13 +149,6 @@ func (r *reader) check(ctx context.Context) error {
 // visit failed: it does so when one of sixteen questions stays without an answer.
 func (r *reader) answeredPartly(peer uint32, neighbours int) bool {
 	return r.failed[peer] && neighbours > 0
-}
-
-func first(list []string) string {
-	if len(list) == 0 {
-		return "the file is empty"
-	}
-	return list[0]
 }
 
 // eachTable reads routing tables of peers that were visited. Bad lines count

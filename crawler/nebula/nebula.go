@@ -66,7 +66,7 @@ func Find(dir string) ([]Files, error) {
 		unpacked := strings.TrimSuffix(name, packed)
 		bare := strings.TrimSuffix(strings.TrimSuffix(unpacked, ".ndjson"), ".json")
 		switch {
-		case e.IsDir():
+		case !regular(path): // a pipe may never end
 		case strings.HasSuffix(name, crawlEnd):
 			at(strings.TrimSuffix(name, crawlEnd)).Crawl = path
 		case bare != unpacked && strings.HasSuffix(bare, visitsEnd):
@@ -94,6 +94,11 @@ func Find(dir string) ([]Files, error) {
 	}
 	slices.SortFunc(list, func(a, b Files) int { return strings.Compare(a.Prefix, b.Prefix) })
 	return list, nil
+}
+
+func regular(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // head is PREFIX_crawl.json.
@@ -134,7 +139,7 @@ func (f Files) readHead(network observation.Network, vantage string) (c observat
 		return c, err
 	}
 	c = observation.Crawl{
-		ID: crawlID(network.Name, vantage, f.Prefix, h.StartedAt), Network: network.Name, Vantage: vantage, Scope: observation.ScopeGlobal,
+		ID: crawlID(network.Name, vantage, h.StartedAt), Network: network.Name, Vantage: vantage, Scope: observation.ScopeGlobal,
 		StartedAt: h.StartedAt.UTC(), EndedAt: h.StartedAt.UTC(), State: observation.Complete, Settings: string(settings),
 		Software: strings.TrimSpace("nebula/" + observation.Text(h.Version)),
 	}
@@ -167,11 +172,12 @@ func decodeHead(text []byte) (h head, err error) {
 // believable says whether a crawl may have been made at t.
 func believable(t time.Time) bool { return t.After(earliest) && t.Before(time.Now().Add(24*time.Hour)) }
 
-// crawlID is the same whenever the same crawl is read, so that to import twice
-// is to import once. It sorts by start, as those of our own crawls do.
-func crawlID(network, vantage, prefix string, start time.Time) observation.CrawlID {
+// crawlID is the same whenever the same crawl is read, whatever its files are
+// called by then, so that to import twice is to import once: Nebula tells the
+// start to the nanosecond. It sorts by start, as those of our own crawls do.
+func crawlID(network, vantage string, start time.Time) observation.CrawlID {
 	id := observation.NewCrawlID(start)
-	sum := sha256.Sum256([]byte(strings.Join([]string{"nebula", network, vantage, prefix, start.UTC().Format(time.RFC3339Nano)}, "\x00")))
+	sum := sha256.Sum256([]byte(strings.Join([]string{"nebula", network, vantage, start.UTC().Format(time.RFC3339Nano)}, "\x00")))
 	copy(id[6:], sum[:10])
 	id[6], id[8] = id[6]&0x0f|0x70, id[8]&0x3f|0x80
 	return id

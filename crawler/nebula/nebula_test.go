@@ -117,7 +117,13 @@ func TestImport(t *testing.T) {
 		t.Errorf("edges are %+v", s.edges)
 	}
 	var again sink
-	if _, err := read(t, folder(t, head1, visits, tables), &again); err != nil || again.ended[0].ID != c.ID || again.visits[2].Number != d.Number {
+	renamed := folder(t, head1, visits, tables)
+	for _, end := range []string{"_crawl.json", "_visits.ndjson", "_neighbors.ndjson"} {
+		if err := os.Rename(filepath.Join(renamed, prefix+end), filepath.Join(renamed, "may"+end)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := read(t, renamed, &again); err != nil || again.ended[0].ID != c.ID || again.visits[2].Number != d.Number {
 		t.Errorf("read again the crawl is %v, then %v (%v)", c.ID, again.ended[0].ID, err)
 	}
 }
@@ -230,6 +236,9 @@ func TestMissingFiles(t *testing.T) {
 		if err := os.Remove(filepath.Join(dir, prefix+end)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, prefix+"_crawl.json"), 0o700); err != nil { // no file either
+		t.Fatal(err)
 	}
 	_, err := Find(dir)
 	if err == nil || !strings.Contains(err.Error(), prefix+"_crawl.json, "+prefix+"_neighbors.ndjson") {

@@ -79,7 +79,7 @@ type Summary struct {
 // The errors that a caller may want to tell apart.
 var (
 	ErrExists  = errors.New("there is something already")
-	ErrNoCrawl = errors.New("no finished crawl in the period: nothing to export")
+	ErrNoCrawl = errors.New("no finished crawl in the period, so there is nothing to export: run `canopy crawl` first, or name another period")
 	ErrTooFew  = fmt.Errorf("no network of the period has %d peers that may be published: nothing to export", Smallest)
 )
 
