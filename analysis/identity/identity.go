@@ -89,10 +89,10 @@ func (l Limits) SetAside(ctx context.Context, q analysis.Querier, network string
 		return nil, fmt.Errorf("count peers: %w", err)
 	}
 	var err error
-	if r.Crowds, err = l.crowds(ctx, q, network, crawls, slices.Max(r.Answered)); err != nil {
+	if r.Crowds, err = l.crowds(ctx, q, network, batches(crawls, r.Answered), slices.Max(r.Answered)); err != nil {
 		return nil, fmt.Errorf("find crowded places of the key space: %w", err)
 	}
-	suspects, err := l.suspects(ctx, q, network, crawls)
+	suspects, err := l.suspects(ctx, q, network, batches(crawls, r.Answered))
 	if err != nil {
 		return nil, fmt.Errorf("look for identities that repeat: %w", err)
 	}
@@ -278,7 +278,7 @@ SELECT %s FROM (
 
 // crowds finds the prefixes that more IDs share, in one of the crawls, than
 // chance allows among n IDs.
-func (l Limits) crowds(ctx context.Context, q analysis.Querier, network string, crawls []string, n int) ([]Crowd, error) {
+func (l Limits) crowds(ctx context.Context, q analysis.Querier, network string, batches [][]string, n int) ([]Crowd, error) {
 	if n < 2 {
 		return nil, nil
 	}
@@ -298,14 +298,16 @@ func (l Limits) crowds(ctx context.Context, q analysis.Querier, network string, 
 	for i := range prefixes {
 		prefixes[i] = map[uint64]bool{}
 	}
-	for _, crawl := range crawls { // all at once would take much memory
-		if err := readRow(ctx, q, query, into, sql.Named("aside_network", network), sql.Named("aside_crawls", []string{crawl})); err != nil {
-			return nil, err
-		}
+	keep := func() {
 		for i := range found {
 			for _, p := range found[i] {
 				prefixes[i][p] = true
 			}
+		}
+	}
+	for _, batch := range batches {
+		if err := readRows(ctx, q, keep, query, into, sql.Named("aside_network", network), sql.Named("aside_crawls", batch)); err != nil {
+			return nil, err
 		}
 	}
 	var all []Crowd
@@ -318,8 +320,26 @@ func (l Limits) crowds(ctx context.Context, q analysis.Querier, network string, 
 	return all, nil
 }
 
-// readRow reads the only row of a query.
-func readRow(ctx context.Context, q analysis.Querier, query string, into []any, args ...any) error {
+// mostAnswered is about how many visits are looked through at once: those of all
+// crawls would take much memory, and one query for each small crawl much time.
+const mostAnswered = 200_000
+
+// batches divides crawls into some that are looked through at once. answered
+// are the visits that answered in each.
+func batches(crawls []string, answered []int) (list [][]string) {
+	sum := 0
+	for t, crawl := range crawls {
+		if t == 0 || sum+answered[t] > mostAnswered {
+			list, sum = append(list, nil), 0
+		}
+		last := len(list) - 1
+		list[last], sum = append(list[last], crawl), sum+answered[t]
+	}
+	return list
+}
+
+// readRows reads each row of a query into the same places, and tells each time.
+func readRows(ctx context.Context, q analysis.Querier, each func(), query string, into []any, args ...any) error {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
@@ -329,6 +349,7 @@ func readRow(ctx context.Context, q analysis.Querier, query string, into []any, 
 		if err := rows.Scan(into...); err != nil {
 			return err
 		}
+		each()
 	}
 	return rows.Err()
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // suspectsSQL lists, for each of three reasons, the hashes of the IDs, endpoints
-// and blocks of one crawl that more visits share than is ordinary: in sorted
+// and blocks of some crawls that more visits share than is ordinary: in sorted
 // hashes as many stand in a row.
 const suspectsSQL = `
 WITH (hashes, most) -> arrayDistinct(arrayFilter((h, later) -> h = later AND later != 0, hashes, arrayResize(arraySlice(hashes, most + 1), length(hashes), toUInt64(0)))) AS crowded
@@ -34,30 +34,32 @@ const (
 // suspects are who may have to be set aside for another reason than a crowd.
 // Ordinary networks have few.
 type suspects struct {
-	crawls []string // that have some
+	crawls []string // that may have some
 	hashes [3][]uint64
 	many   bool // more than can be named one by one, so that hashes is short of some
 }
 
-func (l Limits) suspects(ctx context.Context, q analysis.Querier, network string, crawls []string) (s suspects, err error) {
-	for _, crawl := range crawls { // all at once would take much memory
+func (l Limits) suspects(ctx context.Context, q analysis.Querier, network string, batches [][]string) (s suspects, err error) {
+	for _, batch := range batches {
 		var found [3][]uint64
-		err := readRow(ctx, q, suspectsSQL, []any{&found[0], &found[1], &found[2]}, sql.Named("aside_network", network), sql.Named("aside_crawls", []string{crawl}),
+		take := func() {
+			some := false
+			for i, list := range found {
+				some = some || len(list) > 0
+				if len(s.hashes[i])+len(list) > mostKnown {
+					s.many = true
+					continue
+				}
+				s.hashes[i] = append(s.hashes[i], list...)
+			}
+			if some {
+				s.crawls = append(s.crawls, batch...)
+			}
+		}
+		err := readRows(ctx, q, take, suspectsSQL, []any{&found[0], &found[1], &found[2]}, sql.Named("aside_network", network), sql.Named("aside_crawls", batch),
 			sql.Named("aside_endpoints", l.Endpoints), sql.Named("aside_ids", l.IDs), sql.Named("aside_block", l.BlockIDs))
 		if err != nil {
 			return s, err
-		}
-		some := false
-		for i, list := range found {
-			some = some || len(list) > 0
-			if len(s.hashes[i])+len(list) > mostKnown {
-				s.many = true
-				continue
-			}
-			s.hashes[i] = append(s.hashes[i], list...)
-		}
-		if some {
-			s.crawls = append(s.crawls, crawl)
 		}
 	}
 	return s, nil

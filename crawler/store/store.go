@@ -191,8 +191,12 @@ func (s *Store) openClients(ctx context.Context) (err error) {
 	return nil
 }
 
-// restrict makes everything that is opened after it read-only. A user whose
-// profile says so already may not even ask for it.
+// longQuery is the length of the longest query, in bytes: one that names each
+// crawl of ten years, made every hour, several times.
+const longQuery = 64 << 20
+
+// restrict makes everything that is opened after it read-only, and lets it ask
+// long questions. A user whose profile says so already may not even ask for it.
 func (s *Store) restrict(ctx context.Context) error {
 	var level string
 	if err := s.admin.QueryRow(ctx, "SELECT toString(getSetting('readonly'))").Scan(&level); err != nil {
@@ -200,6 +204,9 @@ func (s *Store) restrict(ctx context.Context) error {
 	}
 	if level == "0" {
 		s.target.options.Settings["readonly"] = 2
+	}
+	if level != "1" {
+		s.target.options.Settings["max_query_size"] = longQuery
 	}
 	return nil
 }
