@@ -25,7 +25,7 @@ type Held struct {
 // are the reachable peers of each crawl.
 func Prefixes(ctx context.Context, q analysis.Querier, network string, crawls []string, totals []int) ([]Held, error) {
 	rows, err := q.QueryContext(ctx, `
-SELECT toString(prefix), count() AS peers, sumForEach(arrayMap(t -> toUInt64(has(up, t)), range(1, toUInt64(@count) + 1))) AS counts,
+SELECT toString(prefix), count() AS peers, groupArrayArray(up),
        sum(arraySum(arrayMap(t -> 1 / @totals[t], up)) AS a) AS weight, sum(a * a) AS squares
 FROM (
     SELECT argMax(prefix, visited_at) AS prefix, groupUniqArray(toUInt16(indexOf(arrayMap(c -> toUUID(c), @crawls), crawl_id))) AS up
@@ -35,7 +35,7 @@ FROM (
 )
 GROUP BY prefix
 ORDER BY weight DESC, prefix`,
-		sql.Named("count", len(crawls)), sql.Named("totals", totals), sql.Named("network", network), sql.Named("crawls", crawls))
+		sql.Named("totals", totals), sql.Named("network", network), sql.Named("crawls", crawls))
 	if err != nil {
 		return nil, fmt.Errorf("read prefixes: %w", err)
 	}
@@ -44,14 +44,11 @@ ORDER BY weight DESC, prefix`,
 	for rows.Next() {
 		var h Held
 		var peers uint64
-		var counts []uint64
-		if err := rows.Scan(&h.Prefix, &peers, &counts, &h.Weight, &h.Squares); err != nil {
+		var up []uint16
+		if err := rows.Scan(&h.Prefix, &peers, &up, &h.Weight, &h.Squares); err != nil {
 			return nil, fmt.Errorf("read prefixes: %w", err)
 		}
-		h.Peers = int(peers)
-		for _, n := range counts {
-			h.Counts = append(h.Counts, int(n))
-		}
+		h.Peers, h.Counts = int(peers), analysis.PerCrawl(up, len(crawls))
 		held = append(held, h)
 	}
 	if err := rows.Err(); err != nil {

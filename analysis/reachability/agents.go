@@ -24,7 +24,7 @@ type Agent struct {
 // last. totals are the reachable peers of each crawl.
 func Agents(ctx context.Context, q analysis.Querier, network string, crawls []string, totals []int) ([]Agent, error) {
 	rows, err := q.QueryContext(ctx, `
-SELECT toString(agent), toInt64(count()), sumForEach(arrayMap(t -> toInt64(has(up, t)), range(1, toUInt64(@count) + 1))),
+SELECT toString(agent), toInt64(count()), groupArrayArray(up),
        sum(arraySum(arrayMap(t -> 1 / @totals[t], up)) AS a) AS weight, sum(a * a) AS squares
 FROM (
     SELECT argMax(agent, visited_at) AS agent, groupUniqArray(toUInt16(indexOf(arrayMap(c -> toUUID(c), @crawls), crawl_id))) AS up
@@ -34,11 +34,11 @@ FROM (
 )
 GROUP BY agent
 ORDER BY weight DESC, agent`,
-		sql.Named("count", len(crawls)), sql.Named("totals", totals), sql.Named("network", network), sql.Named("crawls", crawls))
+		sql.Named("totals", totals), sql.Named("network", network), sql.Named("crawls", crawls))
 	if err != nil {
 		return nil, fmt.Errorf("read agents: %w", err)
 	}
-	return readAgents(rows)
+	return readAgents(rows, func(up []uint16) []int { return analysis.PerCrawl(up, len(crawls)) })
 }
 
 // PublishedAgents reads what [Agents] read before a dataset was published, from
@@ -49,24 +49,28 @@ func PublishedAgents(ctx context.Context, q analysis.Querier, network, scope str
 	if err != nil {
 		return nil, fmt.Errorf("read agents: %w", err)
 	}
-	return readAgents(rows)
+	return readAgents(rows, func(counts []int64) []int {
+		list := make([]int, len(counts))
+		for t, n := range counts {
+			list[t] = int(n)
+		}
+		return list
+	})
 }
 
-// readAgents reads rows of agents to their end.
-func readAgents(rows *sql.Rows) ([]Agent, error) {
+// readAgents reads rows of agents to their end. perCrawl makes counts of what
+// they say of crawls.
+func readAgents[T any](rows *sql.Rows, perCrawl func([]T) []int) ([]Agent, error) {
 	defer func() { _ = rows.Close() }()
 	var agents []Agent
 	for rows.Next() {
 		var a Agent
 		var peers int64
-		var counts []int64
-		if err := rows.Scan(&a.Agent, &peers, &counts, &a.Weight, &a.Squares); err != nil {
+		var up []T
+		if err := rows.Scan(&a.Agent, &peers, &up, &a.Weight, &a.Squares); err != nil {
 			return nil, fmt.Errorf("read agents: %w", err)
 		}
-		a.Peers = int(peers)
-		for _, n := range counts {
-			a.Counts = append(a.Counts, int(n))
-		}
+		a.Peers, a.Counts = int(peers), perCrawl(up)
 		agents = append(agents, a)
 	}
 	if err := rows.Err(); err != nil {
