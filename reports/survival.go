@@ -27,9 +27,8 @@ type Survival struct {
 	Probes       int               `json:"probes"`
 	Watched      int               `json:"peers_watched"`
 	Availability analysis.Estimate `json:"availability"`
-	Arrivals     int               `json:"arrivals"`        // sessions that were seen to begin
-	Departures   int               `json:"departures"`      // that were seen to end
-	Both         int               `json:"begun_and_ended"` // that were seen to begin and to end
+	Arrivals     int               `json:"arrivals"`   // sessions that were seen to begin
+	Departures   int               `json:"departures"` // that were seen to end
 	Changes      int               `json:"identity_changes"`
 	ByOperator   []Part            `json:"by_operator"`
 	ByHosting    []Part            `json:"by_hosting"`
@@ -50,9 +49,6 @@ func (n *Network) readSurvival(ctx context.Context, q analysis.Querier, rules *o
 		return err
 	}
 	s := &Survival{Vantage: w.Vantage, Elsewhere: w.Elsewhere, From: w.From, To: w.To, Probes: w.Probes, Watched: w.Peers, Availability: availability(w)}
-	if !in.To.IsZero() {
-		endAt(w.Sessions, in.To.Sub(w.From))
-	}
 	opt := survival.Options{Watch: w.To.Sub(w.From), Seed: 1}
 	if opt.Watch > 0 {
 		if s.Result, err = survival.Compute(spells(w.Sessions), opt); err != nil {
@@ -64,9 +60,6 @@ func (n *Network) readSurvival(ctx context.Context, q analysis.Querier, rules *o
 	for _, session := range w.Sessions {
 		if session.Before >= 0 {
 			s.Arrivals++
-			if session.Reason == "departed" {
-				s.Both++
-			}
 		}
 		switch session.Reason {
 		case "departed":
@@ -96,17 +89,6 @@ func (n *Network) readSurvival(ctx context.Context, q analysis.Querier, rules *o
 		}
 	}
 	return nil
-}
-
-// endAt takes from sessions what was seen of them after a period, which may be
-// recorded by now: at its end they were open.
-func endAt(sessions []survival.Watched, period time.Duration) {
-	for i := range sessions {
-		s := &sessions[i]
-		if s.Seen = min(s.Seen, max(0, period-s.Began)); s.After >= 0 && s.Began+s.Seen+s.After >= period {
-			s.After, s.Reason = survival.Open, "open"
-		}
-	}
 }
 
 func spells(sessions []survival.Watched) []survival.Spell {
@@ -291,8 +273,8 @@ func (v view) survival() page.Section {
 	terms := []page.Term{
 		{Name: "Shortest session that can be seen", Meaning: lasting(s.Shortest) + ": of nine in ten beginnings and ends of sessions it is known to within this when they came. Shorter ones are seen by chance; curves are of sessions of at least " + lasting(s.Result.From) + "."},
 		{Name: "Availability", Meaning: percentInterval(s.Availability) + " of the probes of a watched peer were answered, mean over peers."},
-		{Name: "Coming and going", Meaning: v.comingAndGoing()},
-		{Name: "Not in the curves", Meaning: v.ageless()},
+		{Name: "Coming and going", Meaning: fmt.Sprintf("%s seen to begin, %s to end; %s of identity. A change of identity is no departure.", plural(s.Arrivals, "session"), count(s.Departures), plural(s.Changes, "change"))},
+		{Name: "Not in the curves", Meaning: plural(s.AlreadyUp, "session") + " under way when the watch began, or when their peer was first met: their age is not known."},
 	}
 	about := text("%s of %s from %s, between %s and %s, UTC. Two missed probes in a row close a session.", plural(s.Probes, "probe"), plural(s.Watched, "peer"), s.place(), s.From.Format("2 Jan 2006 15:04"), s.To.Format("2 Jan 2006 15:04"))
 	if s.Absent != "" {
@@ -314,25 +296,6 @@ func (v view) survival() page.Section {
 		blocks = append(blocks, partTable(by.caption, by.head, by.parts, by.label))
 	}
 	return v.part(name, heading, blocks...)
-}
-
-// comingAndGoing counts sessions that were seen to begin and to end. Of a period
-// with a beginning only sessions that began in it are read.
-func (v view) comingAndGoing() string {
-	s := v.Survival
-	ends := count(s.Departures) + " to end"
-	if !v.window.From.IsZero() {
-		ends = count(s.Both) + " of them to end"
-	}
-	return fmt.Sprintf("%s seen to begin, %s; %s of identity. A change of identity is no departure.", plural(s.Arrivals, "session"), ends, plural(s.Changes, "change"))
-}
-
-// ageless says which sessions are in no curve.
-func (v view) ageless() string {
-	if v.window.From.IsZero() {
-		return plural(v.Survival.AlreadyUp, "session") + " under way when the watch began, or when their peer was first met: their age is not known."
-	}
-	return "Sessions that were under way when the period began, or when their peer was first met: their age is not known."
 }
 
 var quartileHeads = []string{"a quarter is over after", "half", "three quarters"}

@@ -59,7 +59,7 @@ FROM (
 )
 HAVING count() > 0`
 
-// sessionsSQL reads the sessions of a window, each with what its peer showed
+// sessionsSQL reads the sessions that reach into a window, each with what its peer showed
 // when it answered a visit last. -1 stands for an end that is not known.
 const sessionsSQL = `
 SELECT sipHash64(s.peer_id), toUnixTimestamp64Milli(s.first_up),
@@ -67,7 +67,7 @@ SELECT sipHash64(s.peer_id), toUnixTimestamp64Milli(s.first_up),
        dateDiff('millisecond', s.first_up, s.last_up),
        if(isNull(s.first_down_after), -1, dateDiff('millisecond', s.last_up, assumeNotNull(s.first_down_after))),
        s.reason, v.last.1, v.last.2, v.last.3, v.last.4, v.last.5
-FROM (SELECT * FROM sessions WHERE network = @network AND ` + placeSQL + ` = @vantage AND toUnixTimestamp64Milli(first_up) >= @from AND toUnixTimestamp64Milli(first_up) < @to) AS s
+FROM (SELECT * FROM sessions WHERE network = @network AND ` + placeSQL + ` = @vantage AND toUnixTimestamp64Milli(last_up) >= @from AND toUnixTimestamp64Milli(first_up) < @to) AS s
 INNER JOIN (
     SELECT peer_id, argMax((toString(hosting), toString(agent), asn, toString(organisation), toString(country)), (outcome = 'answered', visited_at)) AS last
     FROM visits
@@ -108,14 +108,31 @@ func Read(ctx context.Context, q analysis.Querier, network string, crawls []stri
 		if err := rows.Scan(&s.Peer, &began, &before, &seen, &after, &s.Reason, &s.Hosting, &s.Agent, &s.ASN, &s.Organisation, &s.Country); err != nil {
 			return nil, fmt.Errorf("read sessions: %w", err)
 		}
-		s.Began = max(0, time.UnixMilli(began).Sub(w.From))
-		s.Before, s.Seen, s.After = span(before), max(0, span(seen)), span(after)
+		s.Began, s.Before, s.Seen, s.After = time.UnixMilli(began).Sub(w.From), span(before), max(0, span(seen)), span(after)
+		s.clip(began >= from, in.To.Sub(w.From), in.To.IsZero())
 		w.Sessions = append(w.Sessions, s)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read sessions: %w", err)
 	}
 	return w, nil
+}
+
+// clip takes from a session what lies outside of a window that begins before
+// the watch, and ends when it has lasted for a while, unless it is open: the age
+// of one that did not begin in the window is not known in it, nor an end that
+// came later.
+func (s *Watched) clip(within bool, lasts time.Duration, open bool) {
+	if !within {
+		s.Before, s.Seen = Open, max(0, s.Seen+min(0, s.Began))
+	}
+	s.Began = max(0, s.Began)
+	if open {
+		return
+	}
+	if s.Seen = min(s.Seen, lasts-s.Began); s.After >= 0 && s.Began+s.Seen+s.After >= lasts {
+		s.After, s.Reason = Open, "open"
+	}
 }
 
 // span makes milliseconds a duration; less than none are an open end.
