@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"canopy/analysis"
@@ -123,11 +125,11 @@ func (n *Network) vantages() (list []string) {
 	return slices.Compact(list)
 }
 
-// perCrawl is the mean number of reachable peers of a crawl.
+// perCrawl is the mean number of peers that count in a crawl.
 func (n *Network) perCrawl() (analysis.Estimate, bool) {
-	var values []float64
-	for _, c := range n.used() {
-		values = append(values, float64(c.Reachable))
+	values := make([]float64, len(n.perUsed))
+	for t, peers := range n.perUsed {
+		values[t] = float64(peers)
 	}
 	return comparison.Mean(values, "reachable peers of a crawl", "crawls")
 }
@@ -139,21 +141,25 @@ func (n *Network) compare(old *Network) {
 			n.Before.Changes = append(n.Before.Changes, Change{what, *now, *before, comparison.Difference(*now, *before), share})
 		}
 	}
-	class := func(list []Share, name string) *analysis.Estimate {
-		for _, s := range list {
-			if s.Class == name {
-				return &s.Share
-			}
+	share := func(of *Network, class string) *analysis.Estimate {
+		if i := slices.IndexFunc(of.Hosting, func(s Share) bool { return s.Class == class }); i >= 0 {
+			return &of.Hosting[i].Share
 		}
-		return nil
+		return of.nobody // stood there, then
 	}
-	for _, s := range n.Hosting {
-		add("On land of class "+landLabel(s.Class), &s.Share, class(old.Hosting, s.Class), true)
+	var classes []string
+	for _, s := range slices.Concat(n.Hosting, old.Hosting) {
+		if !slices.Contains(classes, s.Class) {
+			classes = append(classes, s.Class)
+		}
+	}
+	for _, class := range classes {
+		add(peersOn(class), share(n, class), share(old, class), true)
 	}
 	for i, o := range n.bounds() {
 		b := old.bounds()[i]
-		add("Run by "+o.Class+", at least", &o.AtLeast, &b.AtLeast, true)
-		add("Run by "+o.Class+", at most", &o.AtMost, &b.AtMost, true)
+		add("Run by "+runners(o.Class)+", at least", &o.AtLeast, &b.AtLeast, true)
+		add("Run by "+runners(o.Class)+", at most", &o.AtMost, &b.AtMost, true)
 	}
 	add("Answered, of those discovered", n.Answered, old.Answered, true)
 	if a, ok := n.perCrawl(); ok {
@@ -162,9 +168,12 @@ func (n *Network) compare(old *Network) {
 		}
 	}
 	if n.Organisations != nil && old.Organisations != nil {
-		add("Effective number of organisations, 1/HHI", &n.Organisations.Effective, &old.Organisations.Effective, false)
+		add("Effective number of organisations", &n.Organisations.Effective, &old.Organisations.Effective, false)
 	}
 }
+
+// peersOn names the share of a hosting class among what changed.
+func peersOn(class string) string { return "Peers " + landPlace(class) }
 
 // before is the section.
 func (v view) before() page.Section {
@@ -193,29 +202,43 @@ func (v view) before() page.Section {
 	return v.part(name, heading,
 		text("%d of %d figures changed clearly since the period before, %s. Both periods are counted in the same cell, from the same place, by today’s rules; of %d figures about one in twenty would seem to change by chance.",
 			clear, len(rows), span(b.From, b.To), len(rows)),
-		table(fmt.Sprintf("This period beside the one before (n\u00a0=\u00a0%s in %s), with 95\u00a0%% intervals; differences of shares in points.", plural(b.Peers, "distinct peer"), plural(b.Crawls, "crawl")),
+		table(fmt.Sprintf("This period beside the one before (n\u00a0=\u00a0%s in %s), with 95\u00a0%% intervals.", plural(b.Peers, "distinct peer"), plural(b.Crawls, "crawl")),
 			[]string{"Figure", "now", "before", "difference", "change"}, rows))
 }
 
-// span writes a period as its ends tell it.
+// span writes a period as its ends tell it. One of whole days has its last day
+// in it.
 func span(from, to time.Time) string {
-	form := "2 January 2006"
-	if to.Sub(from) < 48*time.Hour {
-		form = "2 January 2006 15:04:05"
+	from, to = from.UTC(), to.UTC()
+	if midnight := 24 * time.Hour; from.Truncate(midnight).Equal(from) && to.Truncate(midnight).Equal(to) {
+		return dates(from, to.Add(-time.Millisecond))
 	}
-	return from.UTC().Format(form) + " to " + to.UTC().Format(form)
+	const form = "2 January 2006 15:04"
+	return from.Format(form) + " to " + to.Format(form)
 }
 
 // pointsInterval writes a difference of shares.
 func pointsInterval(e analysis.Estimate) string {
-	return fmt.Sprintf("%+.1f (%+.1f to %+.1f)", 100*e.Value, 100*e.Lower, 100*e.Upper)
+	return fmt.Sprintf("%s%spoints (%s to %s)", signed(100*e.Value, 1), nbsp, signed(100*e.Lower, 1), signed(100*e.Upper, 1))
 }
 
 // changeInterval writes a difference of numbers.
 func changeInterval(e analysis.Estimate) string {
-	form := "%+.1f (%+.1f to %+.1f)"
+	digits := 1
 	if e.Upper-e.Lower > 20 {
-		form = "%+.0f (%+.0f to %+.0f)"
+		digits = 0
 	}
-	return fmt.Sprintf(form, e.Value, e.Lower, e.Upper)
+	return fmt.Sprintf("%s (%s to %s)", signed(e.Value, digits), signed(e.Lower, digits), signed(e.Upper, digits))
+}
+
+// signed writes a number with its sign, unless all that is shown of it is zero.
+func signed(x float64, digits int) string {
+	s := strconv.FormatFloat(x, 'f', digits, 64)
+	if zero := strings.TrimPrefix(s, "-"); strings.Trim(zero, "0.") == "" {
+		return zero
+	}
+	if x > 0 {
+		return "+" + s
+	}
+	return s
 }

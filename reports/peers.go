@@ -64,6 +64,14 @@ func (n *Network) counted(all []peers) error {
 		return err
 	}
 	n.Peers, n.PerCrawl = s.Peers(), s.Mean()
+	n.perUsed = make([]int, len(n.Used))
+	for _, g := range groups {
+		for t, peers := range g.Counts {
+			n.perUsed[t] += peers
+		}
+	}
+	nobody := s.Share(func(int) bool { return false })
+	n.nobody = &nobody
 	n.Hosting = ordered(s, all, func(p peers) string { return p.Hosting }, hostingOrder)
 	n.Operator = judge(s, all, func(peers) bool { return true })
 	undecided := s.Share(func(i int) bool { return all[i].Operator == unknown })

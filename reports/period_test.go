@@ -54,7 +54,7 @@ func TestSinceThePeriodBefore(t *testing.T) {
 	}
 	for _, c := range n.Before.Changes {
 		switch c.What {
-		case "On land of class hosting (cloud, VPS)": // 80 of some 150, then 480 of some 550
+		case "Peers on commercial land (cloud, VPS, colocation)": // 80 of some 150, then 480 of some 550
 			if c.Difference.Lower < 0.2 || c.Difference.Upper > 0.5 || !c.Share {
 				t.Errorf("hosting: %+v", c.Difference)
 			}
@@ -287,5 +287,17 @@ func TestArchiveOfReports(t *testing.T) {
 	}
 	if _, err := Archive(filepath.Join(dir, "first"), day, "canopy"); err == nil {
 		t.Error("a report was written over by an archive")
+	}
+}
+
+func TestChangesInWords(t *testing.T) {
+	for x, want := range map[float64]string{-0.04: "0.0", 0.04: "0.0", -0.06: "-0.1", 1.25: "+1.2"} {
+		if got := signed(x, 1); got != want {
+			t.Errorf("%v is written %s, want %s", x, got, want)
+		}
+	}
+	first := day.Truncate(24 * time.Hour)
+	if got := span(first, first.AddDate(0, 0, 7)); got != "1 to 7 March 2026" {
+		t.Errorf("a week is %s", got)
 	}
 }

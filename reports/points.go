@@ -54,7 +54,7 @@ func (n *Network) beforePoint() string {
 	clear := slices.DeleteFunc(slices.Clone(b.Changes), func(c Change) bool { return c.Difference.Lower <= 0 && c.Difference.Upper >= 0 })
 	rank := func(c Change) int { // land and numbers say more by themselves than one end of a bound
 		switch {
-		case slices.ContainsFunc(n.Hosting, func(s Share) bool { return strings.HasSuffix(c.What, " "+landLabel(s.Class)) }):
+		case slices.ContainsFunc(n.Hosting, func(s Share) bool { return c.What == peersOn(s.Class) }):
 			return 0
 		case !c.Share:
 			return 1
@@ -68,7 +68,7 @@ func (n *Network) beforePoint() string {
 	for _, c := range clear {
 		by := changeInterval(c.Difference)
 		if c.Share {
-			by = pointsInterval(c.Difference) + " points"
+			by = pointsInterval(c.Difference)
 		}
 		changed = append(changed, lower(c.What)+", by "+by)
 	}

@@ -26,7 +26,7 @@ func TestFindingsInShort(t *testing.T) {
 	}
 	for subject, want := range map[string]string{
 		"Over time":               "The share of peers on commercial land (cloud, VPS, colocation) did not change clearly from the first crawl to the last.",
-		"Since the period before": "Clearly changed: on land of class hosting (cloud, VPS), by +",
+		"Since the period before": "Clearly changed: peers on commercial land (cloud, VPS, colocation), by +",
 		"The largest":             "Late Cloud alone holds more than half of the reachable peers whose organisation is known.",
 		"Not in this report":      "How long peers stay; how large it is; if the largest left; newcomers and content.",
 	} {

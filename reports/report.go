@@ -41,6 +41,9 @@ type Network struct {
 	window analysis.Window
 	slug   string // in file names and links, unique in the report
 
+	perUsed []int              // peers that count in each crawl that counts
+	nobody  *analysis.Estimate // share of a class that nobody is in
+
 	published bool              // read from a dataset
 	plain     map[string]string // organisations by the number of their AS
 	Identity  string            `json:"identity,omitempty"` // what makes one peer

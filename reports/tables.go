@@ -39,7 +39,7 @@ func tables(sections []page.Section) (files []file, err error) {
 
 // measured is a number with its unit and interval, as far as it has these, as
 // tables show them.
-var measured = regexp.MustCompile(strings.ReplaceAll(`^(N)(?:\x{a0}(%|ms|s|min|h|days))?(?: \((N)(?:–| to )(N)\))?$`, "N", `[<>]?[+-]?\d[\d.]*(?:\x{a0}\d{3})*`))
+var measured = regexp.MustCompile(strings.ReplaceAll(`^(N)(?:\x{a0}(%|points|ms|s|min|h|days))?(?: \((N)(?:–| to )(N)\))?$`, "N", `[<>]?[+-]?\d[\d.]*(?:\x{a0}\d{3})*`))
 
 // column is how the numbers of a column of a table are written for programs.
 type column struct {

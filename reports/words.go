@@ -237,6 +237,19 @@ func landPlace(class string) string {
 // landPhrase says where peers of a hosting class stand.
 func landPhrase(class string) string { return "stand " + landPlace(class) }
 
+// runners names those who run peers of a kind.
+func runners(kind string) string {
+	switch kind {
+	case "community":
+		return "communities"
+	case "commercial":
+		return "companies"
+	case "institutional":
+		return "institutions"
+	}
+	return kind
+}
+
 // ended ends a sentence, also one whose last word ends in a full stop.
 func ended(s string) string {
 	if strings.HasSuffix(s, ".") {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"testing"
 	"time"
 
@@ -222,4 +223,29 @@ FROM (SELECT number, number + %d AS peer FROM numbers(%d))`, id, t, t*perCrawl/1
 		b.ReportMetric(float64(len(c.Groups)), "groups")
 	}
 	b.ReportMetric(crawls*perCrawl*float64(b.N)/b.Elapsed().Seconds(), "visits/s")
+}
+
+// Peers without an address stand in no block together.
+func TestNowhereIsNoBlock(t *testing.T) {
+	r := &recorder{store: storetest.Migrated(t, "chdb:"+t.TempDir()), start: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
+	var plan []planned
+	for i := range 30 {
+		plan = append(plan, planned{id: fmt.Sprint("nowhere", i), address: "[::]:40404", agent: "fleet/1", up: []int{0}}, planned{id: fmt.Sprint("here", i), address: fmt.Sprintf("10.0.0.%d:40404", i), agent: "fleet/2", up: []int{0}})
+	}
+	r.crawl(t, 0, observation.Complete, plan)
+	found, err := Default().read(t.Context(), r.store.DB(), "net", r.ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]Traits{
+		"fleet/1": {Agent: "fleet/1", AgentHere: 30, AgentAnywhere: 30},
+		"fleet/2": {Agent: "fleet/2", AgentHere: 30, AgentAnywhere: 30, Siblings: 30, Neighbourhood: 30, Ports: 30},
+	}
+	for k := range found.kin(Default(), found.totals()) {
+		got := k.traits
+		got.Country, got.Hosting = "", ""
+		if len(k.members) != 30 || !reflect.DeepEqual(got, want[got.Agent]) {
+			t.Errorf("%d of %+v", len(k.members), got)
+		}
+	}
 }

@@ -100,7 +100,9 @@ func (p *peers) kin(r *Rules, totals []int) iter.Seq[*kin] {
 			for same := range runs(siblings, func(a, b peer) bool { return slices.Equal(p.sets(a), p.sets(b)) }) {
 				for _, one := range same {
 					t := p.traits(r, one)
-					t.Siblings, t.Neighbourhood, t.Ports, t.Together = most, neighbourhood, ports, p.together(same)
+					if one.net != 0 {
+						t.Siblings, t.Neighbourhood, t.Ports, t.Together = most, neighbourhood, ports, p.together(same)
+					}
 					key := s.likeness(t)
 					key.agents, key.place, key.known = fit[one.agent], one.place, one.known
 					k, ok := at[key]

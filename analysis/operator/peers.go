@@ -11,7 +11,7 @@ import (
 // peer is one that answered, as it was when it answered last. Names are
 // places in the lists of [peers].
 type peer struct {
-	net                 uint64 // hash of its /24 or /56
+	net                 uint64 // hash of its /24 or /56, 0 when not known
 	unit                uint64 // hash of its ID
 	agent, place, known int32
 	first               int32  // of its words in peers.up

@@ -29,7 +29,7 @@ const keySQL = `bitShiftLeft(toUInt64(indexOf(arrayMap(c -> toUUID(c), @crawls),
 const answeredSQL = `FROM visits WHERE network = @network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls)))`
 
 // traitsSQL reads each peer once: in which crawls it answered, and what it
-// showed when it answered last, with its /24 (or /56) hashed, its port unless
+// showed when it answered last, with its /24 (or /56) hashed, 0 if it has no address, its port unless
 // it is a usual one, its ID and protocol if the registry knows them, and the
 // prefix of the registry that it is in. Of each peer the bit sets and the key of its
 // last visit are found, which are small, and what that visit shows is joined to
@@ -39,7 +39,7 @@ const answeredSQL = `FROM visits WHERE network = @network AND outcome = 'answere
 const traitsSQL = `
 WITH (` + usualPortsSQL + `) AS usual
 SELECT [%[2]s], agent, asn, organisation, country, hosting,
-       sipHash64(IPv6CIDRToRange(address, if(address BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), 120, 56)).1),
+       if(address = toIPv6('::'), 0, sipHash64(IPv6CIDRToRange(address, if(address BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), 120, 56)).1)),
        if(has(usual, port), 0, port), if(peer_id IN (SELECT arrayJoin(@ids)), peer_id, ''),
        arrayFirstIndex((a, b) -> address BETWEEN a AND b, arrayMap(a -> toIPv6(a), @from), arrayMap(b -> toIPv6(b), @to)),
        arrayFirst(p -> match(p, @protocols), protocols), sipHash64(peer_id)
