@@ -123,8 +123,8 @@ func (n *Network) shareCaption(more string) string {
 // trendCaption is of shares of each crawl by itself.
 func (n *Network) trendCaption(more string) string {
 	first, last := n.period()
-	return fmt.Sprintf("Unit: share of the reachable peers of one crawl. n\u00a0=\u00a0%s in %s, %s.%s Band: 95\u00a0%% interval, Wilson on the peers of that crawl.",
-		plural(n.Peers, "distinct peer"), plural(len(n.Used), "crawl"), dates(first, last), more)
+	return fmt.Sprintf("Unit: share of the reachable peers of one crawl. n\u00a0=\u00a0%s in %s, %s.%s%s Band: 95\u00a0%% interval, Wilson on the peers of that crawl.",
+		plural(n.Peers, "distinct peer"), plural(len(n.Used), "crawl"), dates(first, last), more, n.sparse())
 }
 
 // period is from the first to the last crawl used.
@@ -139,11 +139,13 @@ func (n *Network) period() (first, last time.Time) {
 }
 
 func (n *Network) used() (used []reachability.Crawl) {
+	in := make(map[string]bool, len(n.Used))
+	for _, id := range n.Used {
+		in[id] = true
+	}
 	for _, c := range n.Crawls {
-		for _, id := range n.Used {
-			if c.ID == id {
-				used = append(used, c)
-			}
+		if in[c.ID] {
+			used = append(used, c)
 		}
 	}
 	return used
@@ -197,18 +199,50 @@ func bar(label string, e analysis.Estimate) figure.Bar {
 }
 
 func (n *Network) trendChart(by string, trend []Trend, label func(string) string) figure.Lines {
-	l := figure.Lines{Axis: "share of reachable peers by " + by, Format: figure.Percent}
-	for _, c := range n.used() {
-		l.Times = append(l.Times, c.StartedAt)
-	}
+	l := n.overTime("share of reachable peers by "+by, figure.Percent)
 	for _, t := range trend {
-		s := figure.Series{Key: figure.Key{Name: label(t.Class), Look: look(t.Class)}}
-		for _, e := range t.Shares {
-			s.Values, s.Lower, s.Upper = append(s.Values, e.Value), append(s.Lower, e.Lower), append(s.Upper, e.Upper)
-		}
-		l.Series = append(l.Series, s)
+		l.Series = append(l.Series, n.line(figure.Key{Name: label(t.Class), Look: look(t.Class)}, t.Shares))
 	}
 	return l
+}
+
+// mostDrawn is about how many crawls a line has room for.
+const mostDrawn = 400
+
+// step is of how many crawls one is drawn.
+func (n *Network) step() int { return (len(n.Used) + mostDrawn - 1) / mostDrawn }
+
+// isDrawn says whether lines show a crawl; the first and the last are.
+func (n *Network) isDrawn(t int) bool { return t%n.step() == 0 || t == len(n.Used)-1 }
+
+// sparse says which crawls lines show, nothing if all.
+func (n *Network) sparse() string {
+	if n.step() < 2 {
+		return ""
+	}
+	return fmt.Sprintf(" One crawl in %d and the last are drawn; the CSV has all.", n.step())
+}
+
+// overTime is a chart with the crawls to draw, and no line yet.
+func (n *Network) overTime(axis string, format figure.Format) figure.Lines {
+	l := figure.Lines{Axis: axis, Format: format}
+	for t, c := range n.used() {
+		if n.isDrawn(t) {
+			l.Times = append(l.Times, c.StartedAt)
+		}
+	}
+	return l
+}
+
+// line is what an estimate was in each crawl to draw.
+func (n *Network) line(key figure.Key, list []analysis.Estimate) figure.Series {
+	s := figure.Series{Key: key}
+	for t, e := range list {
+		if n.isDrawn(t) {
+			s.Values, s.Lower, s.Upper = append(s.Values, e.Value), append(s.Lower, e.Lower), append(s.Upper, e.Upper)
+		}
+	}
+	return s
 }
 
 func (n *Network) sessionChart() figure.Histogram {

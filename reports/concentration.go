@@ -100,17 +100,10 @@ func (n *Network) trends() (list []*Concentration, looks []figure.Look) {
 }
 
 func (n *Network) concentrationTrend() figure.Lines {
-	l := figure.Lines{Axis: "effective number of holders, 1/HHI: fewer is more concentrated", Format: figure.Number}
-	for _, c := range n.used() {
-		l.Times = append(l.Times, c.StartedAt)
-	}
+	l := n.overTime("effective number of holders, 1/HHI: fewer is more concentrated", figure.Number)
 	list, looks := n.trends()
 	for i, c := range list {
-		s := figure.Series{Key: figure.Key{Name: c.Unit, Look: looks[i]}}
-		for _, e := range c.Trend {
-			s.Values, s.Lower, s.Upper = append(s.Values, e.Value), append(s.Lower, e.Lower), append(s.Upper, e.Upper)
-		}
-		l.Series = append(l.Series, s)
+		l.Series = append(l.Series, n.line(figure.Key{Name: c.Unit, Look: looks[i]}, c.Trend))
 	}
 	return l
 }
@@ -129,7 +122,7 @@ func (n *Network) concentrationFinding() string {
 
 func (n *Network) concentrationCaption() string {
 	return "Unit: effective number of holders of the reachable peers of one crawl whose holder is known. n\u00a0=\u00a0" + plural(n.Peers, "distinct peer") +
-		" in " + plural(len(n.Used), "crawl") + ", " + dates(n.period()) + ". Band: 95\u00a0% interval, multinomial variance of HHI."
+		" in " + plural(len(n.Used), "crawl") + ", " + dates(n.period()) + "." + n.sparse() + " Band: 95\u00a0% interval, multinomial variance of HHI."
 }
 
 func (v view) concentrationTable() []page.Block {

@@ -10,8 +10,12 @@ import (
 	"canopy/reports/page"
 )
 
+// mostRows is how many rows of a table the page shows.
+const mostRows = 400
+
 // tables makes a CSV file of each table of some sections, and names it in the
-// table.
+// table, of which the page shows the last rows if it is long: such a table goes
+// from crawl to crawl.
 func tables(sections []page.Section) (files []file, err error) {
 	for i := range sections {
 		s := &sections[i]
@@ -27,6 +31,10 @@ func tables(sections []page.Section) (files []file, err error) {
 			}
 			b.Table.CSV = fmt.Sprintf("%s-%d.csv", s.ID, n)
 			files = append(files, file{b.Table.CSV, content})
+			if all := len(b.Table.Rows); all > mostRows {
+				b.Table.Caption += fmt.Sprintf(" The last %s of %s rows; the CSV has all.", count(mostRows), count(all))
+				b.Table.Rows, b.Table.Links = b.Table.Rows[all-mostRows:], b.Table.Links[min(len(b.Table.Links), all-mostRows):]
+			}
 		}
 		more, err := tables(s.Sections)
 		if err != nil {

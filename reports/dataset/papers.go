@@ -155,7 +155,7 @@ func (x *exporter) paperQueries() []paperQuery {
 	crawl := g.crawls[0].ID
 	list := []paperQuery{
 		{"visits", fmt.Sprintf(visitsSQL, network, crawl, 0, visitsAtOnce)},
-		{"where each peer was seen last, for the size of cells", fmt.Sprintf(cellsSQL, g.where(), 1, 0)},
+		{"where each peer was seen last, for the size of cells", g.cellsQuery(1, 0)},
 		{"edges", fmt.Sprintf(edgesSQL, network, crawl, 0, tablesAtOnce)},
 		{"probes", fmt.Sprintf(probesSQL, network, "(SELECT groupUniqArray(peer_id) FROM probes)", x.within("probed_at"), notOurs(g.network))},
 		{"sessions", fmt.Sprintf(sessionsSQL, network, x.within("first_up"), notOurs(g.network))},

@@ -80,11 +80,15 @@ func (g *group) name() string { return g.network + " (" + g.scope + ")" }
 
 // where selects the visits of the group's crawls.
 func (g *group) where() string {
+	return fmt.Sprintf("network = %s AND crawl_id IN (SELECT toUUID(arrayJoin(%s)))", literal(g.network), literals(g.ids()))
+}
+
+func (g *group) ids() []string {
 	ids := make([]string, len(g.crawls))
 	for i, c := range g.crawls {
 		ids[i] = c.ID
 	}
-	return fmt.Sprintf("network = %s AND crawl_id IN (SELECT toUUID(arrayJoin(%s)))", literal(g.network), literals(ids))
+	return ids
 }
 
 // plan finds out what is to be published, and labels it.
@@ -211,31 +215,48 @@ func (x *exporter) findPlanted(ctx context.Context, g *group) error {
 	})
 }
 
-// peersAtOnce is how many peers one answer holds.
+// peersAtOnce is about how many peers one answer holds.
 const peersAtOnce = 2_000_000
 
-// cellsSQL reads where each peer was seen last.
+// cellsSQL reads where each peer was seen last. It finds the key of that visit
+// first, since an engine that kept what visits show while it looked for the
+// last would need several times the memory. The first %s is of which visits, the
+// second is a number that only one of them has, the third and fourth say which
+// part of the peers.
 const cellsSQL = `
-SELECT sipHash64(peer_id) AS unit, (argMax((toString(hosting), toString(country), asn, toString(organisation), toString(agent), address, toString(prefix)), (outcome = 'answered', visited_at)) AS last).1,
-       last.2, last.3, last.4, last.5, last.6, last.7
+SELECT sipHash64(peer_id), hosting, country, asn, organisation, agent, address, prefix
 FROM visits
-WHERE %s AND sipHash64(peer_id) %% %d = %d
-GROUP BY unit`
+WHERE %[1]s AND %[2]s IN (
+    SELECT toUInt64(bitAnd(max(bitShiftLeft(toUInt128(toUnixTimestamp64Milli(visited_at) + if(outcome = 'answered', 4611686018427387904, 0)), 64) + %[2]s), toUInt128(18446744073709551615)))
+    FROM visits
+    WHERE %[1]s AND sipHash64(peer_id) %% %[3]d = %[4]d
+    GROUP BY sipHash64(peer_id)
+)`
+
+// cellsQuery reads one of some parts of the peers of the group.
+func (g *group) cellsQuery(parts, part uint64) string {
+	key := fmt.Sprintf("(bitShiftLeft(toUInt64(indexOf(arrayMap(c -> toUUID(c), %s), crawl_id)), 32) + number)", literals(g.ids()))
+	return fmt.Sprintf(cellsSQL, g.where(), key, parts, part)
+}
+
+// parts is in how many parts the peers of the group are read: those of its
+// largest crawl, and some of the others, in which most come again.
+func (g *group) parts() uint64 {
+	var largest, sum uint64
+	for _, crawl := range g.crawls {
+		largest, sum = max(largest, uint64(crawl.Discovered)), sum+uint64(crawl.Discovered)
+	}
+	return (largest+(sum-largest)/8)/peersAtOnce + 1
+}
 
 // count fills the tree of cells, in which each peer counts where it was seen
 // last.
 func (x *exporter) count(ctx context.Context, g *group) error {
 	x.Progress(Progress{Table: "cells of " + clean(g.name())})
 	c := g.cells
-	most := uint64(0)
-	for _, crawl := range g.crawls {
-		most += uint64(crawl.Discovered)
-	}
 	var peers []placed
-	parts := most/peersAtOnce/4 + 1 // peers come again in most crawls
-	for i := range parts {
-		query := fmt.Sprintf(cellsSQL, g.where(), parts, i)
-		err := x.record.Stream(ctx, query, func(columns []any) error {
+	for i := range g.parts() {
+		err := x.record.Stream(ctx, g.cellsQuery(g.parts(), i), func(columns []any) error {
 			hosting, country, asn := columns[1].([]string), columns[2].([]string), columns[3].([]uint32)
 			organisation, agent, address, announced := columns[4].([]string), columns[5].([]string), columns[6].([]netip.Addr), columns[7].([]string)
 			for i, unit := range columns[0].([]uint64) {
