@@ -1,6 +1,7 @@
 // Package analysis declares what every computation of Canopy shares: an
 // [Estimate], which carries its doubt with it, and a [Querier], through which
-// the record is read. Each package below it answers one question.
+// the record is read, with what several questions read alike. Each package
+// below it answers one.
 package analysis
 
 import (
@@ -32,13 +33,4 @@ type Querier interface {
 // is open.
 type Window struct {
 	From, To time.Time
-}
-
-// PerCrawl counts how often each of some crawls is named, by its place from 1.
-func PerCrawl(named []uint16, crawls int) []int {
-	counts := make([]int, crawls)
-	for _, t := range named {
-		counts[t-1]++
-	}
-	return counts
 }

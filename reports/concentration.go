@@ -64,8 +64,8 @@ func (n *Network) readPrefixes(ctx context.Context, q analysis.Querier, totals [
 	known := 0
 	for _, h := range held {
 		groups = append(groups, shares.Group{Peers: h.Peers, Counts: h.Counts, Weight: h.Weight, Squares: h.Squares})
-		if h.Prefix != "" {
-			holders, known = append(holders, concentration.Holder{Name: h.Prefix, Weight: h.Weight}), known+h.Peers
+		if h.Name != "" {
+			holders, known = append(holders, concentration.Holder{Name: h.Name, Weight: h.Weight}), known+h.Peers
 		}
 	}
 	if len(holders) == 0 { // no prefix is known of any peer
@@ -75,7 +75,7 @@ func (n *Network) readPrefixes(ctx context.Context, q analysis.Querier, totals [
 	if err != nil {
 		return err
 	}
-	c := &Concentration{Known: s.Share(func(i int) bool { return held[i].Prefix != "" })}
+	c := &Concentration{Known: s.Share(func(i int) bool { return held[i].Name != "" })}
 	c.Result, err = concentration.Compute("prefixes", holders, concentration.Options{
 		Peers: s.EffectivePeers() * c.Known.Value, N: known, Replicates: replicates(len(holders)), Seed: 1,
 	})
@@ -83,7 +83,7 @@ func (n *Network) readPrefixes(ctx context.Context, q analysis.Querier, totals [
 		return err
 	}
 	for _, h := range c.Holders[:min(mostHolders, len(c.Holders))] {
-		c.Largest = append(c.Largest, Share{h.Name, s.Share(func(i int) bool { return held[i].Prefix == h.Name })})
+		c.Largest = append(c.Largest, Share{h.Name, s.Share(func(i int) bool { return held[i].Name == h.Name })})
 	}
 	n.Prefixes = c
 	return nil

@@ -25,7 +25,7 @@ func (n *Network) census(ctx context.Context, q analysis.Querier, rules *operato
 
 // announced reads what peers call their programs; totals are the reachable
 // peers of each crawl.
-func (n *Network) announced(ctx context.Context, q analysis.Querier, totals []int) ([]reachability.Agent, error) {
+func (n *Network) announced(ctx context.Context, q analysis.Querier, totals []int) ([]analysis.Alike, error) {
 	if n.published {
 		return reachability.PublishedAgents(ctx, q, n.Name, n.Scope)
 	}

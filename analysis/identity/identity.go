@@ -88,11 +88,12 @@ func (l Limits) SetAside(ctx context.Context, q analysis.Querier, network string
 	if err := r.totals(ctx, q, network, crawls); err != nil {
 		return nil, fmt.Errorf("count peers: %w", err)
 	}
+	together := batches(crawls, r.Answered)
 	var err error
-	if r.Crowds, err = l.crowds(ctx, q, network, batches(crawls, r.Answered), slices.Max(r.Answered)); err != nil {
+	if r.Crowds, err = l.crowds(ctx, q, network, together, slices.Max(r.Answered)); err != nil {
 		return nil, fmt.Errorf("find crowded places of the key space: %w", err)
 	}
-	suspects, err := l.suspects(ctx, q, network, batches(crawls, r.Answered))
+	suspects, err := l.suspects(ctx, q, network, together)
 	if err != nil {
 		return nil, fmt.Errorf("look for identities that repeat: %w", err)
 	}
@@ -306,7 +307,7 @@ func (l Limits) crowds(ctx context.Context, q analysis.Querier, network string, 
 		}
 	}
 	for _, batch := range batches {
-		if err := readRows(ctx, q, keep, query, into, sql.Named("aside_network", network), sql.Named("aside_crawls", batch)); err != nil {
+		if err := analysis.EachRow(ctx, q, keep, query, []any{sql.Named("aside_network", network), sql.Named("aside_crawls", batch)}, into...); err != nil {
 			return nil, err
 		}
 	}
@@ -336,22 +337,6 @@ func batches(crawls []string, answered []int) (list [][]string) {
 		list[last], sum = append(list[last], crawl), sum+answered[t]
 	}
 	return list
-}
-
-// readRows reads each row of a query into the same places, and tells each time.
-func readRows(ctx context.Context, q analysis.Querier, each func(), query string, into []any, args ...any) error {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		if err := rows.Scan(into...); err != nil {
-			return err
-		}
-		each()
-	}
-	return rows.Err()
 }
 
 // Least is the number of IDs from which a prefix of the given length is crowded

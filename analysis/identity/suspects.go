@@ -56,8 +56,8 @@ func (l Limits) suspects(ctx context.Context, q analysis.Querier, network string
 				s.crawls = append(s.crawls, batch...)
 			}
 		}
-		err := readRows(ctx, q, take, suspectsSQL, []any{&found[0], &found[1], &found[2]}, sql.Named("aside_network", network), sql.Named("aside_crawls", batch),
-			sql.Named("aside_endpoints", l.Endpoints), sql.Named("aside_ids", l.IDs), sql.Named("aside_block", l.BlockIDs))
+		err := analysis.EachRow(ctx, q, take, suspectsSQL, []any{sql.Named("aside_network", network), sql.Named("aside_crawls", batch),
+			sql.Named("aside_endpoints", l.Endpoints), sql.Named("aside_ids", l.IDs), sql.Named("aside_block", l.BlockIDs)}, &found[0], &found[1], &found[2])
 		if err != nil {
 			return s, err
 		}

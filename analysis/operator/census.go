@@ -46,15 +46,11 @@ func Record(ctx context.Context, q analysis.Querier, r *Rules, network string, c
 // RecordMembers reads as [Record] does, and on the way tells of each verdict
 // whose it is, as [Members] does, unless each is nil.
 func RecordMembers(ctx context.Context, q analysis.Querier, r *Rules, network string, crawls []string, each func(v Verdict, members []uint64)) (*Census, error) {
-	c := &Census{Rules: r.version, Totals: make([]int, len(crawls))}
-	if len(crawls) == 0 {
-		return c, nil
-	}
 	found, err := r.read(ctx, q, network, crawls)
 	if err != nil {
 		return nil, fmt.Errorf("read traits of peers: %w", err)
 	}
-	c.Totals = found.totals()
+	c := &Census{Rules: r.version, Totals: found.totals()}
 	groups := map[string]*Group{}
 	for k := range found.kin(r, c.Totals) {
 		g := k.group

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 
+	"canopy/analysis"
+
 	"go4.org/netipx"
 )
 
@@ -22,8 +24,7 @@ const usualPortsSQL = `
 // word is how many crawls one word of a bit set holds.
 const word = 64
 
-// keySQL is a number that only one visit of the crawls has.
-const keySQL = `bitShiftLeft(toUInt64(indexOf(arrayMap(c -> toUUID(c), @crawls), crawl_id)), 32) + number`
+var keySQL = analysis.VisitKey("@crawls")
 
 // answeredSQL reads the visits that peers answered.
 const answeredSQL = `FROM visits WHERE network = @network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls)))`
@@ -33,10 +34,9 @@ const answeredSQL = `FROM visits WHERE network = @network AND outcome = 'answere
 // it is a usual one, its ID and protocol if the registry knows them, and the
 // prefix of the registry that it is in. Of each peer the bit sets and the key of its
 // last visit are found, which are small, and what that visit shows is joined to
-// them: an engine that kept what visits show while it looked for the last would
-// need five times the memory. The first %s says which crawls have a say in what
+// them. The first %s says which crawls have a say in what
 // ports are usual, the second names the bit sets, the third makes them.
-const traitsSQL = `
+var traitsSQL = `
 WITH (` + usualPortsSQL + `) AS usual
 SELECT [%[2]s], agent, asn, organisation, country, hosting,
        if(address = toIPv6('::'), 0, sipHash64(IPv6CIDRToRange(address, if(address BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), 120, 56)).1)),
@@ -45,7 +45,7 @@ SELECT [%[2]s], agent, asn, organisation, country, hosting,
        arrayFirst(p -> match(p, @protocols), protocols), sipHash64(peer_id)
 FROM (SELECT agent, asn, organisation, country, hosting, address, port, peer_id, protocols, ` + keySQL + ` AS key ` + answeredSQL + `) AS answered
 INNER JOIN (
-    SELECT %[3]s, toUInt64(bitAnd(max(bitShiftLeft(toUInt128(toUnixTimestamp64Milli(visited_at)), 64) + key), toUInt128(18446744073709551615))) AS last
+    SELECT %[3]s, ` + analysis.LastKey("toUnixTimestamp64Milli(visited_at)", "key") + ` AS last
     FROM (SELECT peer_id, visited_at, ` + keySQL + ` AS key, bitShiftRight(key, 32) - 1 AS crawl, bitShiftLeft(toUInt64(1), toUInt8(crawl %% 64)) AS bit ` + answeredSQL + `)
     GROUP BY sipHash128(peer_id)
 ) AS peers ON answered.key = peers.last`

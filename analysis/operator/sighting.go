@@ -145,9 +145,7 @@ func (s *Sighting) countCrowd(ctx context.Context, q analysis.Querier) error {
 		return err
 	}
 	var ports []uint16
-	err := readRow(ctx, q, fmt.Sprintf(portsSQL, "visited_at >= toDateTime64(@since, 3, 'UTC')"), args, &ports)
-	t.Ports = pattern(ports)
-	return err
+	return analysis.EachRow(ctx, q, func() { t.Ports = pattern(ports) }, fmt.Sprintf(portsSQL, "visited_at >= toDateTime64(@since, 3, 'UTC')"), args, &ports)
 }
 
 // readCounts reads the only row of a query that counts.
@@ -156,24 +154,10 @@ func readCounts(ctx context.Context, q analysis.Querier, query string, args []an
 	for i := range counts {
 		dest[i] = &counts[i]
 	}
-	err := readRow(ctx, q, query, args, dest...)
-	for i, n := range counts {
-		*into[i] = int(n)
-	}
-	return err
-}
-
-// readRow reads the only row of a query.
-func readRow(ctx context.Context, q analysis.Querier, query string, args []any, into ...any) error {
-	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		if err := rows.Scan(into...); err != nil {
-			return err
+	take := func() {
+		for i, n := range counts {
+			*into[i] = int(n)
 		}
 	}
-	return rows.Err()
+	return analysis.EachRow(ctx, q, take, query, args, dest...)
 }

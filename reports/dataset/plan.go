@@ -218,16 +218,14 @@ func (x *exporter) findPlanted(ctx context.Context, g *group) error {
 // peersAtOnce is about how many peers one answer holds.
 const peersAtOnce = 2_000_000
 
-// cellsSQL reads where each peer was seen last. It finds the key of that visit
-// first, since an engine that kept what visits show while it looked for the
-// last would need several times the memory. The first %s is of which visits, the
-// second is a number that only one of them has, the third and fourth say which
-// part of the peers.
+// cellsSQL reads where each peer was seen last. The first %s is of which visits,
+// the second is a number that only one of them has, the third and fourth say
+// which part of the peers, the last is the number of a peer's last visit.
 const cellsSQL = `
 SELECT sipHash64(peer_id), hosting, country, asn, organisation, agent, address, prefix
 FROM visits
 WHERE %[1]s AND %[2]s IN (
-    SELECT toUInt64(bitAnd(max(bitShiftLeft(toUInt128(toUnixTimestamp64Milli(visited_at) + if(outcome = 'answered', 4611686018427387904, 0)), 64) + %[2]s), toUInt128(18446744073709551615)))
+    SELECT %[5]s
     FROM visits
     WHERE %[1]s AND sipHash64(peer_id) %% %[3]d = %[4]d
     GROUP BY sipHash64(peer_id)
@@ -235,8 +233,9 @@ WHERE %[1]s AND %[2]s IN (
 
 // cellsQuery reads one of some parts of the peers of the group.
 func (g *group) cellsQuery(parts, part uint64) string {
-	key := fmt.Sprintf("(bitShiftLeft(toUInt64(indexOf(arrayMap(c -> toUUID(c), %s), crawl_id)), 32) + number)", literals(g.ids()))
-	return fmt.Sprintf(cellsSQL, g.where(), key, parts, part)
+	key := analysis.VisitKey(literals(g.ids()))
+	answeredLast := "toUnixTimestamp64Milli(visited_at) + if(outcome = 'answered', 4611686018427387904, 0)"
+	return fmt.Sprintf(cellsSQL, g.where(), key, parts, part, analysis.LastKey(answeredLast, key))
 }
 
 // parts is in how many parts the peers of the group are read: those of its

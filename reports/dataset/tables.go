@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"canopy/analysis"
 	"canopy/analysis/reachability"
 )
 
@@ -229,9 +230,9 @@ func (x *exporter) writeAgents(ctx context.Context) error {
 
 // agentRows puts rare agents together, and as many others as it takes that
 // they are not few.
-func (x *exporter) agentRows(g *group, agents []reachability.Agent) (list []agentRow) {
-	row := func(a reachability.Agent) agentRow {
-		r := agentRow{clean(g.network), g.scope, clean(a.Agent), int64(a.Peers), make([]uint32, len(a.Counts)), a.Weight, a.Squares}
+func (x *exporter) agentRows(g *group, agents []analysis.Alike) (list []agentRow) {
+	row := func(a analysis.Alike) agentRow {
+		r := agentRow{clean(g.network), g.scope, clean(a.Name), int64(a.Peers), make([]uint32, len(a.Counts)), a.Weight, a.Squares}
 		for t, n := range a.Counts {
 			r.counts[t] = uint32(n)
 		}
