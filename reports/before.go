@@ -34,6 +34,17 @@ type Change struct {
 	Share      bool              `json:"share"` // else a number
 }
 
+// clear says whether the interval of the difference leaves no room for none.
+func (c Change) clear() bool { return c.Difference.Lower > 0 || c.Difference.Upper < 0 }
+
+// by writes the difference.
+func (c Change) by() string {
+	if c.Share {
+		return pointsInterval(c.Difference)
+	}
+	return changeInterval(c.Difference)
+}
+
 // earlier is the period of equal length before that of a report; ok is false
 // if the report has no beginning. A report without an end ends with its last
 // crawl.
@@ -189,15 +200,15 @@ func (v view) before() page.Section {
 	clear := 0
 	for _, c := range b.Changes {
 		verdict := "no clear change"
-		if c.Difference.Lower > 0 || c.Difference.Upper < 0 {
+		if c.clear() {
 			verdict = "clear"
 			clear++
 		}
-		write, points := percentInterval, pointsInterval
+		write := percentInterval
 		if !c.Share {
-			write, points = decimal, changeInterval
+			write = decimal
 		}
-		rows = append(rows, []string{c.What, write(c.Now), write(c.Before), points(c.Difference), verdict})
+		rows = append(rows, []string{c.What, write(c.Now), write(c.Before), c.by(), verdict})
 	}
 	return v.part(name, heading,
 		text("%d of %d figures changed clearly since the period before, %s. Both periods are counted in the same cell, from the same place, by today’s rules; of %d figures about one in twenty would seem to change by chance.",

@@ -51,7 +51,7 @@ func (n *Network) beforePoint() string {
 	if b == nil || b.Absent != "" {
 		return ""
 	}
-	clear := slices.DeleteFunc(slices.Clone(b.Changes), func(c Change) bool { return c.Difference.Lower <= 0 && c.Difference.Upper >= 0 })
+	clear := slices.DeleteFunc(slices.Clone(b.Changes), func(c Change) bool { return !c.clear() })
 	rank := func(c Change) int { // land and numbers say more by themselves than one end of a bound
 		switch {
 		case slices.ContainsFunc(n.Hosting, func(s Share) bool { return c.What == peersOn(s.Class) }):
@@ -66,11 +66,7 @@ func (n *Network) beforePoint() string {
 	})
 	var changed []string
 	for _, c := range clear {
-		by := changeInterval(c.Difference)
-		if c.Share {
-			by = pointsInterval(c.Difference)
-		}
-		changed = append(changed, lower(c.What)+", by "+by)
+		changed = append(changed, lower(c.What)+", by "+c.by())
 	}
 	if len(changed) == 0 {
 		return fmt.Sprintf("None of %s changed clearly", plural(len(b.Changes), "figure"))
