@@ -285,8 +285,8 @@ func TestArchiveOfReports(t *testing.T) {
 		!strings.Contains(html, "spoiled: it holds no network") || !strings.Contains(html, "endless: its numbers") {
 		t.Errorf("%d reports, at %d and %d:\n%s", n, later, earlier, html)
 	}
-	if _, err := Archive(filepath.Join(dir, "first"), day, "canopy"); err == nil {
-		t.Error("a report was written over by an archive")
+	if _, err := Archive(filepath.Join(dir, "first"), day, "canopy"); err == nil || !strings.Contains(err.Error(), "is a report itself") {
+		t.Errorf("an archive in the place of a report: %v", err)
 	}
 }
 

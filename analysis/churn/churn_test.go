@@ -66,13 +66,14 @@ func TestWhatCannotBeCounted(t *testing.T) {
 	for name, c := range map[string]struct {
 		starts    []Crawl
 		presences []Presence
+		want      string
 	}{
-		"no crawl":       {nil, nil},
-		"nobody":         {starts(0), []Presence{{"1", "hosting", 3}}},
-		"another length": {starts(0, 1), []Presence{{"2", "hosting", 3}}},
+		"no crawl":       {nil, nil, "no crawl"},
+		"nobody":         {starts(0), []Presence{{"1", "hosting", 3}}, "no peer answered"},
+		"another length": {starts(0, 1), []Presence{{"2", "hosting", 3}}, "a pattern of 1 letters for 2 crawls"},
 	} {
-		if _, err := Compute(c.starts, c.presences); err == nil {
-			t.Errorf("%s: computed", name)
+		if _, err := Compute(c.starts, c.presences); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

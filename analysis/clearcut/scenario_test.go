@@ -107,9 +107,14 @@ func TestKeysOfPeerIDs(t *testing.T) {
 			t.Errorf("%q: key %x, %v", test.id, key, err)
 		}
 	}
-	for _, n := range []Network{{IDBits: 160}, {KeyDerivation: "md5", IDBits: 160}, {KeyDerivation: "hex", IDBits: 7}, {KeyDerivation: "hex", IDBits: 1 << 20}} {
-		if _, err := n.keyOf(); err == nil {
-			t.Errorf("keys of %+v could be derived", n)
+	for want, n := range map[string]Network{
+		"do not say how a peer ID gives a key": {IDBits: 160},
+		`keys by "md5"`:                        {KeyDerivation: "md5", IDBits: 160},
+		"keys of 7 bits":                       {KeyDerivation: "hex", IDBits: 7},
+		"keys of 1048576 bits":                 {KeyDerivation: "hex", IDBits: 1 << 20},
+	} {
+		if _, err := n.keyOf(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("keys of %+v: %v", n, err)
 		}
 	}
 }

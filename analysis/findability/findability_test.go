@@ -200,9 +200,9 @@ func TestListsAreBounded(t *testing.T) {
 	for i := range maxList + 1 {
 		fmt.Fprintf(&long, "  - {name: x, network: n, id: %d}\n", i)
 	}
-	for name, text := range map[string]string{"too many": long.String(), "too long": strings.Repeat("#", maxListBytes+1)} {
-		if _, err := ReadList(strings.NewReader(text)); err == nil {
-			t.Errorf("%s: the list was taken", name)
+	for want, text := range map[string]string{"want 1000 of each": long.String(), "longer than 1048576 bytes": strings.Repeat("#", maxListBytes+1)} {
+		if _, err := ReadList(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
 		}
 	}
 }

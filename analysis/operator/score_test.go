@@ -16,8 +16,8 @@ func TestConfusion(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := c.Add("what", "a", 1); err == nil {
-		t.Error("a truth that is no class was taken")
+	if err := c.Add("what", "a", 1); err == nil || !strings.Contains(err.Error(), `"what" is no class`) {
+		t.Errorf("a truth that is no class: %v", err)
 	}
 	s := c.Score("a")
 	if s.Labelled != 10 || s.Right != 6 || s.Wrong != 2 || s.Unknown != 3 || s.Precision != 0.75 || s.Recall != 0.6 || math.Abs(s.Decided-6.0/7) > 1e-12 {

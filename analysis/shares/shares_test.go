@@ -101,14 +101,14 @@ func TestShareOfNothingAndOfAll(t *testing.T) {
 }
 
 func TestSampleRefusesWhatItCannotCount(t *testing.T) {
-	if _, err := NewSample("peers", nil); err == nil {
-		t.Error("a sample of nobody was taken")
+	if _, err := NewSample("peers", nil); err == nil || !strings.Contains(err.Error(), "there are no peers") {
+		t.Errorf("a sample of no peers: %v", err)
 	}
-	if _, err := NewSample("peers", []Group{{Counts: []int{0}}}); err == nil {
-		t.Error("a sample without a reachable peer was taken")
+	if _, err := NewSample("peers", []Group{{Counts: []int{0}}}); err == nil || !strings.Contains(err.Error(), "there are no peers") {
+		t.Errorf("a sample without a reachable peer: %v", err)
 	}
-	if _, err := NewSample("peers", []Group{{Counts: []int{1}, Weight: 1}, {Counts: []int{1, 2}, Weight: 1}}); err == nil {
-		t.Error("groups of different lengths were taken")
+	if _, err := NewSample("peers", []Group{{Counts: []int{1}, Weight: 1}, {Counts: []int{1, 2}, Weight: 1}}); err == nil || !strings.Contains(err.Error(), "group 1 counts 2 crawls") {
+		t.Errorf("groups of different lengths: %v", err)
 	}
 }
 

@@ -49,6 +49,7 @@ var arrows = map[string][]string{
 	"reports/figure":           {"analysis"},
 	"reports/page":             {"analysis", "reports/figure"},
 	"cmd/canopy":               {"*"},
+	"cmd/lint":                 {},
 }
 
 // onlyIn lists libraries with the packages that may know them.
@@ -62,6 +63,7 @@ var onlyIn = map[string][]string{
 	"github.com/spf13/cobra":       {"cmd/canopy"},
 	"github.com/prometheus/":       {"cmd/canopy"},
 	"github.com/parquet-go/":       {"reports/dataset"},
+	"golang.org/x/tools/":          {"cmd/lint"},
 	"testing":                      {"crawler/store/storetest"},
 }
 

@@ -1,6 +1,7 @@
 package address
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -52,8 +53,8 @@ func TestListedASComesBeforeWords(t *testing.T) {
 func TestRulesAreRefused(t *testing.T) {
 	c := &classes{known: map[uint32]Evidence{}, words: map[string][]word{}}
 	for _, pattern := range []string{"", "*", "UPPER", "two  spaces", "no-dash", "ab"} {
-		if err := c.addWord(word{}, pattern); err == nil {
-			t.Errorf("pattern %q was taken", pattern)
+		if err := c.addWord(word{}, pattern); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("pattern %q", pattern)) {
+			t.Errorf("pattern %q: %v", pattern, err)
 		}
 	}
 }

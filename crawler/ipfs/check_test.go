@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,11 +137,11 @@ func TestCheckKeepsThePolicy(t *testing.T) {
 	if _, _, err := some.Find(ctx, []string{nodes[0].seed()}, content.String()); !errors.Is(err, stopped) {
 		t.Errorf("a search that was cut short ended with %v", err)
 	}
-	if err := some.ParseContent("Qm"); err == nil {
-		t.Error("no CID passed as one")
+	if err := some.ParseContent("Qm"); err == nil || !strings.Contains(err.Error(), `read CID "Qm"`) {
+		t.Errorf("what is no CID: %v", err)
 	}
-	if err := some.ParseEntry("router.example.org:6881"); err == nil {
-		t.Error("no multiaddr passed as one")
+	if err := some.ParseEntry("router.example.org:6881"); err == nil || !strings.Contains(err.Error(), "must begin with /") {
+		t.Errorf("what is no multiaddr: %v", err)
 	}
 }
 

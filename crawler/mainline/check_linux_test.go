@@ -69,8 +69,11 @@ func TestCheckOnAPlannedNetwork(t *testing.T) {
 	if s.Queries < s.Answered || s.Hops < 2 || s.Took <= 0 {
 		t.Errorf("counts: %+v", s)
 	}
+	// A start looks for a random key. What it finds for certain is as many nodes as a bucket holds and a reply names:
+	// farther ones only if a node on the way happens to name them. Entry points among them are not counted as answers.
+	bucket := uint32(c.Network().K)
 	for name, from := range map[string][]string{"all": entries, "one alone": network.Bootstrap()[:1]} {
-		if s, err := c.Start(t.Context(), from); err != nil || s.Answered < s.K || s.Closest != s.K {
+		if s, err := c.Start(t.Context(), from); err != nil || s.Closest < bucket || 2*s.Answered < bucket {
 			t.Errorf("a start with %s: %+v, %v", name, s, err)
 		}
 	}

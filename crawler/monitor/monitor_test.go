@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -285,15 +286,21 @@ func TestBadSettings(t *testing.T) {
 	if _, err := New(good); err != nil {
 		t.Fatal(err)
 	}
-	for name, spoil := range map[string]func(*Config){
-		"no prober": func(c *Config) { c.Prober = nil }, "share": func(c *Config) { c.Share = 1.5 },
-		"fixed beat": func(c *Config) { c.Longest = c.Shortest }, "rate": func(c *Config) { c.Rate = -1 },
-		"negative wait": func(c *Config) { c.Shortest = -time.Minute }, "peers": func(c *Config) { c.MaxPeers = -1 },
+	for name, c := range map[string]struct {
+		spoil func(*Config)
+		want  string
+	}{
+		"no prober":     {func(c *Config) { c.Prober = nil }, "Network, Prober and Sink are needed"},
+		"share":         {func(c *Config) { c.Share = 1.5 }, "between 0 and 1"},
+		"fixed beat":    {func(c *Config) { c.Longest = c.Shortest }, "three times the shortest"},
+		"rate":          {func(c *Config) { c.Rate = -1 }, "limits must be above zero"},
+		"negative wait": {func(c *Config) { c.Shortest = -time.Minute }, "three times the shortest"},
+		"peers":         {func(c *Config) { c.MaxPeers = -1 }, "limits must be above zero"},
 	} {
 		bad := good.withDefaults()
-		spoil(&bad)
-		if _, err := New(bad); err == nil {
-			t.Errorf("%s: accepted", name)
+		c.spoil(&bad)
+		if _, err := New(bad); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -244,8 +244,8 @@ func TestMissingFiles(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), prefix+"_crawl.json, "+prefix+"_neighbors.ndjson") {
 		t.Errorf("files are missing, and the error is: %v", err)
 	}
-	if _, err := Find(t.TempDir()); err == nil {
-		t.Error("an empty folder is no error")
+	if _, err := Find(t.TempDir()); err == nil || !strings.Contains(err.Error(), "holds no *_crawl.json") {
+		t.Errorf("an empty folder: %v", err)
 	}
 }
 

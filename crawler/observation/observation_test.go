@@ -21,8 +21,8 @@ func TestCrawlIDsSortByTimeAndRoundTrip(t *testing.T) {
 		t.Errorf("%s came back as %s, %v", a, back, err)
 	}
 	for _, bad := range []string{"", "x", strings.Repeat("0", 32), strings.Repeat("g", 36), a.String() + "0"} {
-		if _, err := ParseCrawlID(bad); err == nil {
-			t.Errorf("%q passed as a crawl ID", bad)
+		if _, err := ParseCrawlID(bad); err == nil || !strings.Contains(err.Error(), "want a UUID") {
+			t.Errorf("%q is read as a crawl ID, with the error %v", bad, err)
 		}
 	}
 }

@@ -56,8 +56,8 @@ func TestPrune(t *testing.T) {
 			t.Errorf("status shows the months %+v", table.Months)
 		}
 	}
-	if _, err := s.Prune(ctx, Retention{"probes": 0}, now, false); err == nil {
-		t.Error("keeping nothing at all passed")
+	if _, err := s.Prune(ctx, Retention{"probes": 0}, now, false); err == nil || !strings.Contains(err.Error(), "keep probes for 0s") {
+		t.Errorf("keeping nothing at all: %v", err)
 	}
 	if _, err := s.Prune(ctx, Retention{"peers": time.Hour}, now, true); err == nil || !strings.Contains(err.Error(), "peers") {
 		t.Errorf("a table that is none: %v", err)

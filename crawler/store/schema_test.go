@@ -204,8 +204,8 @@ func testSQL(t *testing.T, url string) {
 	if err := s.SQL(ctx, &out, "SELECT nonsense", ""); err == nil || !strings.Contains(err.Error(), "nonsense") {
 		t.Errorf("SQL of nonsense: %v", err)
 	}
-	if err := s.SQL(ctx, &out, "SELECT 1", "JSON; DROP"); err == nil {
-		t.Error("SQL with a hostile format is accepted")
+	if err := s.SQL(ctx, &out, "SELECT 1", "JSON; DROP"); err == nil || !strings.Contains(err.Error(), "is no format") {
+		t.Errorf("SQL with a hostile format: %v", err)
 	}
 }
 
@@ -240,14 +240,13 @@ func testReadOnly(t *testing.T, url string) {
 		t.Errorf("SQL: %q, %v", out.String(), err)
 	}
 	const destroy = "TRUNCATE TABLE visits_log"
-	if err := s.SQL(ctx, &out, destroy, ""); err == nil {
-		t.Error("SQL changes a read-only store")
-	}
-	if _, err := s.DB().Exec(destroy); err == nil {
-		t.Error("DB changes a read-only store")
-	}
-	if err := s.BeginCrawl(ctx, newCrawl("mainline")); err == nil {
-		t.Error("BeginCrawl changes a read-only store")
+	_, direct := s.DB().Exec(destroy)
+	for name, err := range map[string]error{
+		"SQL": s.SQL(ctx, &out, destroy, ""), "DB": direct, "BeginCrawl": s.BeginCrawl(ctx, newCrawl("mainline")),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "readonly mode") {
+			t.Errorf("%s changes a read-only store: %v", name, err)
+		}
 	}
 	wantRows(t, s, "SELECT count() FROM visits", "3")
 }

@@ -123,8 +123,8 @@ func testOutage(t *testing.T, url string) {
 	if err == nil || accepted != 1000 {
 		t.Errorf("with no table %d rows were accepted, then: %v; want 1000 and the store's error", accepted, err)
 	}
-	if err := s.EndCrawl(ctx, c); err == nil {
-		t.Error("EndCrawl succeeds without a table")
+	if err := s.EndCrawl(ctx, c); err == nil || !strings.Contains(err.Error(), "UNKNOWN_TABLE") {
+		t.Errorf("EndCrawl without a table: %v", err)
 	}
 	if err := s.conn.Exec(ctx, "RENAME TABLE away TO visits_log"); err != nil {
 		t.Fatal(err)

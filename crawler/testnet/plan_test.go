@@ -306,16 +306,16 @@ func TestTruthSurvivesJSON(t *testing.T) {
 }
 
 func TestSizesOutOfBoundsAreRefused(t *testing.T) {
-	for _, size := range []testnet.Size{
-		{},
-		{Nodes: 10, Dead: 1, Horizon: time.Hour},
-		{Nodes: 10, Dead: math.NaN(), Horizon: time.Hour},
-		{Nodes: 10, Real: 11, Horizon: time.Hour},
-		{Nodes: 10},
-		{Nodes: 3_000_000, Horizon: time.Minute}, // more than a land has room for
+	for want, size := range map[string]testnet.Size{
+		"0 nodes":                   {},
+		"share of dead entries 1":   {Nodes: 10, Dead: 1, Horizon: time.Hour},
+		"share of dead entries NaN": {Nodes: 10, Dead: math.NaN(), Horizon: time.Hour},
+		"11 real nodes of 10":       {Nodes: 10, Real: 11, Horizon: time.Hour},
+		"horizon 0s":                {Nodes: 10},
+		"has room for":              {Nodes: 3_000_000, Horizon: time.Minute},
 	} {
-		if _, err := testnet.New(population(), size, 1); err == nil {
-			t.Errorf("size %+v was accepted", size)
+		if _, err := testnet.New(population(), size, 1); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("size %+v: %v", size, err)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/hex"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,8 +24,8 @@ func TestKeyOfEpoch(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the key is readable to others: %v, %v", info.Mode(), err)
 	}
-	if err := key.Keep(path, ledger, day); err == nil {
-		t.Error("a key that is there is written over")
+	if err := key.Keep(path, ledger, day); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a key that is there is written over: %v", err)
 	}
 	peers := func(o Options) (list []string) {
 		o.Format = CSV

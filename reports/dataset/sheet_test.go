@@ -2,6 +2,8 @@ package dataset
 
 import (
 	"encoding/csv"
+	"errors"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -120,7 +122,7 @@ func TestFilesAreRead(t *testing.T) {
 func TestNoFileIsWrittenOver(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "everything.csv"), nil, 0o600))
-	if _, err := create(dir, everythingForm.table, CSV); err == nil {
-		t.Error("a file that is there is written over")
+	if _, err := create(dir, everythingForm.table, CSV); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a file that is there is written over: %v", err)
 	}
 }

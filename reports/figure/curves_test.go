@@ -23,8 +23,8 @@ func TestCurves(t *testing.T) {
 	for name, bad := range map[string]Curves{
 		"none": {}, "descending": {Curves: []Curve{line(0.3, 0)}}, "lengths": {Curves: []Curve{line(0.3)}}, "not a number": {Curves: []Curve{line(0, math.NaN())}},
 	} {
-		if _, err := Draw(Frame{Name: name}, bad); err == nil {
-			t.Errorf("%s was drawn", name)
+		if _, err := Draw(Frame{Name: name}, bad); err == nil || !strings.Contains(err.Error(), "there is nothing to draw") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -140,8 +140,8 @@ func TestNothingToDraw(t *testing.T) {
 		"infinite": Histogram{Counts: []float64{math.Inf(1)}},
 		"negative": Histogram{Counts: []float64{-1}},
 	} {
-		if _, err := Draw(Frame{Name: name}, chart); err == nil {
-			t.Errorf("%s: drawn", name)
+		if _, err := Draw(Frame{Name: name}, chart); err == nil || !strings.Contains(err.Error(), "nothing to draw") && !strings.Contains(err.Error(), "is no length") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

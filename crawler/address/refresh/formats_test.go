@@ -115,8 +115,8 @@ func TestLinkedFiles(t *testing.T) {
 	if err != nil || !strings.HasSuffix(url, "ServiceTags_Public_20260615.json") {
 		t.Errorf("%q, %v", url, err)
 	}
-	if _, _, err := azureLink([]byte("moved")); err == nil {
-		t.Error("a page without the link passed")
+	if _, _, err := azureLink([]byte("moved")); err == nil || !strings.Contains(err.Error(), "holds no link") {
+		t.Errorf("a page without the link: %v", err)
 	}
 }
 

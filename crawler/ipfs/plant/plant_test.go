@@ -200,18 +200,18 @@ func TestWhoOptedOutIsNotRecorded(t *testing.T) {
 
 func TestNobodyIsContactedWhereItIsNotAllowed(t *testing.T) {
 	gateway := newFetcher(t, serviceAgent, nil)
-	for name, cfg := range map[string]Config{
-		"address":      {Connect: addresses(gateway.host)[:1], Allow: func(a netip.Addr) bool { return !a.IsLoopback() }},
-		"peer":         {Connect: addresses(gateway.host)[:1], Refuse: func(id string) bool { return id == gateway.host.ID().String() }},
-		"no DHT there": {Bootstrap: addresses(gateway.host)[:1], Patience: time.Second},
+	for want, cfg := range map[string]Config{
+		"no good addresses":             {Connect: addresses(gateway.host)[:1], Allow: func(a netip.Addr) bool { return !a.IsLoopback() }},
+		"gater disallows connection":    {Connect: addresses(gateway.host)[:1], Refuse: func(id string) bool { return id == gateway.host.ID().String() }},
+		"none of 1 entry points speaks": {Bootstrap: addresses(gateway.host)[:1], Patience: time.Second},
 	} {
 		cfg.Listen = []string{"/ip4/127.0.0.1/tcp/0"}
 		h, err := New(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := h.Join(t.Context()); err == nil {
-			t.Errorf("%s: joined", name)
+		if err := h.Join(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q: %v", want, err)
 		}
 		if err := h.Close(); err != nil {
 			t.Error(err)

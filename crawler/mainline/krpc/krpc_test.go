@@ -196,9 +196,10 @@ func TestParseID(t *testing.T) {
 	if got, err := krpc.ParseID(want.String()); err != nil || got != want {
 		t.Errorf("%v, %v", got, err)
 	}
-	for _, bad := range []string{"", "abab", strings.Repeat("x", 40), want.String() + "00"} {
-		if _, err := krpc.ParseID(bad); err == nil {
-			t.Errorf("%q is read as an ID", bad)
+	const length = "want 40 hexadecimal digits"
+	for bad, says := range map[string]string{"": length, "abab": length, strings.Repeat("x", 40): "invalid byte", want.String() + "00": length} {
+		if _, err := krpc.ParseID(bad); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q is read as an ID, with the error %v", bad, err)
 		}
 	}
 }

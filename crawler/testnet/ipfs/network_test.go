@@ -308,8 +308,8 @@ func TestCloseLeavesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := n.Advance(t.Context(), 0); err == nil {
-		t.Error("a closed network advances")
+	if err := n.Advance(t.Context(), 0); err == nil || !strings.Contains(err.Error(), "it is closed") {
+		t.Errorf("a closed network advances: %v", err)
 	}
 	_, claim, err := n.Plan().ClaimPorts(t.Context(), n.Plan().Size.Port, "tcp4", "udp4")
 	if err != nil {
