@@ -99,7 +99,7 @@ func (a *app) printRefresh(dir string, results []refresh.Result) error {
 			failed = append(failed, r.Source+" ("+r.Reason+")")
 		}
 		if !a.json {
-			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", r.Source, r.State, describeVersion(r.Version), r.Reason)
+			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", r.Source, r.State, describeVersion(r.Version), r.Reason+r.Note)
 		}
 	}
 	if a.json {

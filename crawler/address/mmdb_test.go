@@ -16,7 +16,7 @@ import (
 )
 
 // writeMMDB makes a database of the given type with one record per network.
-func writeMMDB(t *testing.T, path, kind string, records map[string]mmdbtype.Map) {
+func writeMMDB(t testing.TB, path, kind string, records map[string]mmdbtype.Map) {
 	t.Helper()
 	w, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: kind, BuildEpoch: time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC).Unix(), IncludeReservedNetworks: true})
 	if err != nil {

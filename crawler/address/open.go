@@ -88,7 +88,7 @@ func Open(dir string, o Options) (*Table, error) {
 	if t.Empty() {
 		where := "no data folder was found"
 		if dir != "" {
-			where = dir + " holds no tables"
+			where = "the data folder holds no tables"
 		}
 		t.warnings = append(t.warnings, "Nothing is known of addresses: "+where+". Run make data, or point CANOPY_DATA at a folder with tables.")
 	}
@@ -104,10 +104,10 @@ func (s Source) doubts(now, asOf time.Time) (out []string) {
 		out = append(out, fmt.Sprintf("%s: no version is as old as %s; that of %s stands in for it.", s.Name, asOf.Format(time.DateOnly), s.Date.Format(time.DateOnly)))
 	}
 	if s.Date.After(now.Add(24 * time.Hour)) {
-		out = append(out, fmt.Sprintf("%s: its date %s lies in the future.", s.File, s.Date.Format(time.DateOnly)))
+		out = append(out, fmt.Sprintf("%s: its date %s lies in the future.", s.title(), s.Date.Format(time.DateOnly)))
 	}
 	if s.DateFrom == "file time" {
-		out = append(out, fmt.Sprintf("%s: it carries no date; the time of the file, %s, is taken for it.", s.File, s.Date.Format(time.DateOnly)))
+		out = append(out, fmt.Sprintf("%s: it carries no date; the time of the file, %s, is taken for it.", s.title(), s.Date.Format(time.DateOnly)))
 	}
 	return out
 }
@@ -186,6 +186,9 @@ func load(f file, c *classes) (*layer, []string, error) {
 	b.source.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	if f.SHA256 != "" && f.SHA256 != b.source.SHA256 {
 		return nil, nil, fmt.Errorf("read address table %s: its checksum is not the one it was kept with: it was changed or is damaged; remove it and run canopy data update", f.File)
+	}
+	if n := b.codes.total(); n > 0 {
+		b.warn = append(b.warn, fmt.Sprintf("%s: %d ranges have a country code that is no country's, so that their country is unknown: %s.", b.source.title(), n, &b.codes))
 	}
 	return b.layer(rank), b.warn, nil
 }

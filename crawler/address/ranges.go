@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"container/heap"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"go4.org/netipx"
 )
@@ -37,6 +39,24 @@ func parseSpan(from, to string) (span, error) {
 		return span{}, errors.New("the range is reversed: its start lies after its end")
 	}
 	return span{from: a, to: b}, nil
+}
+
+// parseNetwork reads a block such as 192.0.2.0/24, or a lone address.
+func parseNetwork(s string) (span, error) {
+	if !strings.Contains(s, "/") {
+		return parseSpan(s, s)
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return span{}, err
+	}
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	if p != p.Masked() {
+		return span{}, fmt.Errorf("%s is not the base of its block, which is %s", p, p.Masked())
+	}
+	return spanOf(p), nil
 }
 
 // all says whether the span is a whole address family.

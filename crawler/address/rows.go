@@ -28,6 +28,7 @@ type builder struct {
 	rows    []row
 	index   map[said]uint32
 	warn    []string
+	codes   oddities // country codes of a table of text that are no country's
 }
 
 func newBuilder(c *classes, s Source) *builder {
@@ -84,7 +85,7 @@ func (b *builder) add(s span, what said) {
 		return
 	}
 	if s.all() {
-		b.warn = append(b.warn, fmt.Sprintf("%s: the range %s-%s claims every address of its family.", b.source.File, s.from, s.to))
+		b.warn = append(b.warn, fmt.Sprintf("%s: the range %s-%s claims every address of its family.", b.source.title(), s.from, s.to))
 	}
 	s.row = b.row(what)
 	b.spans = append(b.spans, s)
@@ -123,7 +124,7 @@ func merge(layers []*layer) (out []*layer) {
 // parseASN reads an AS number of up to 4 bytes (RFC 6793), with or without
 // "AS" before it. Zero means not routed (RFC 7607).
 func parseASN(s string) (uint32, error) {
-	if len(s) > 2 && strings.EqualFold(s[:2], "AS") {
+	if prefixed(s) {
 		s = s[2:]
 	}
 	n, err := strconv.ParseUint(s, 10, 32)
@@ -133,29 +134,14 @@ func parseASN(s string) (uint32, error) {
 	return uint32(n), nil
 }
 
-// parseCountry reads an ISO 3166-1 alpha-2 code; empty, "-", "None" and ZZ mean
-// that it is not known.
-func parseCountry(s string) (string, error) {
-	switch s {
-	case "", "-", "None", "ZZ", "Unknown":
-		return "", nil
-	}
-	if len(s) != 2 || !letter(s[0]) || !letter(s[1]) {
-		return "", fmt.Errorf("%q is no country code of two letters", observation.Text(s))
-	}
-	return strings.ToUpper(s), nil
-}
-
-func letter(c byte) bool { c |= 0x20; return 'a' <= c && c <= 'z' }
-
 // parseHosting reads a hosting class; empty and "unknown" mean that the table
 // does not say.
 func parseHosting(s string) (observation.Hosting, error) {
-	if s == "" || s == string(observation.HostingUnknown) {
+	if s == "" || strings.EqualFold(s, string(observation.HostingUnknown)) {
 		return "", nil
 	}
 	for _, h := range observation.HostingClasses() {
-		if s == string(h) {
+		if strings.EqualFold(s, string(h)) {
 			return h, nil
 		}
 	}

@@ -10,6 +10,7 @@ package address
 
 import (
 	"net/netip"
+	"path/filepath"
 	"time"
 
 	"github.com/gaissmai/bart"
@@ -36,6 +37,10 @@ type Source struct {
 	Rows     int       `json:"rows"`      // ranges that say something
 	SHA256   string    `json:"sha256"`    // of the file, hexadecimal
 }
+
+// title names the file in sentences that are kept and published: without its
+// folder, which may tell who the observer is.
+func (s Source) title() string { return observation.Text(filepath.Base(s.File)) }
 
 // layer is one file, or several of one rank: blocks that point to rows. Many
 // blocks share a row.

@@ -15,34 +15,6 @@ import (
 // largest that is published.
 const maxTable = 1 << 30
 
-// columns says which field of a line holds what; -1 where the table lacks it.
-type columns struct {
-	start, end, asn, organisation, country, hosting, note int
-
-	header bool // the table names its columns itself
-}
-
-// The layouts without a header, by their number of fields.
-var (
-	// asnLayout is start,end,asn,organisation: ip-location-db's asn set.
-	asnLayout = columns{0, 1, 2, 3, -1, -1, -1, false}
-	// countryLayout is start,end,country: ip-location-db's country sets.
-	countryLayout = columns{0, 1, -1, -1, 2, -1, -1, false}
-	// iptoasnLayout is start, end, asn, country, description, by tabs: iptoasn.com.
-	iptoasnLayout = columns{0, 1, 2, 4, 3, -1, -1, false}
-)
-
-// rank returns the precedence of a table with these columns.
-func (c columns) rank() int {
-	switch c {
-	case countryLayout:
-		return rankCountry
-	case asnLayout, iptoasnLayout:
-		return rankAS
-	}
-	return rankExtended
-}
-
 // notRouted is IPtoASN's description of what no AS announces.
 const notRouted = "Not routed"
 
@@ -86,38 +58,6 @@ func (b *builder) readText(r io.Reader, tabs bool) (columns, error) {
 	return cols, tail.check()
 }
 
-// layout reads the first line: a header, or a line of a table without one.
-func layout(fields []string, tabs bool) (columns, error) {
-	if !strings.EqualFold(strings.TrimSpace(fields[0]), "start") {
-		switch {
-		case tabs && len(fields) == 5:
-			return iptoasnLayout, nil
-		case !tabs && len(fields) == 4:
-			return asnLayout, nil
-		case !tabs && len(fields) == 3:
-			return countryLayout, nil
-		}
-		return columns{}, fmt.Errorf("this is no table of address ranges: want start,end,asn,organisation, or start,end,country, "+
-			"or a header with start, end and some of asn, organisation, country, hosting, note, or IPtoASN's five fields by tabs; found %d fields", len(fields))
-	}
-	cols := columns{-1, -1, -1, -1, -1, -1, -1, true}
-	place := map[string]*int{
-		"start": &cols.start, "end": &cols.end, "asn": &cols.asn,
-		"organisation": &cols.organisation, "country": &cols.country, "hosting": &cols.hosting, "note": &cols.note,
-	}
-	for i, f := range fields {
-		p := place[strings.ToLower(strings.TrimSpace(f))]
-		if p == nil || *p >= 0 {
-			return columns{}, fmt.Errorf("the header names column %q, which is unknown or named twice; known are start, end, asn, organisation, country, hosting, note", f)
-		}
-		*p = i
-	}
-	if cols.end < 0 {
-		return columns{}, errors.New("the header lacks the column end")
-	}
-	return cols, nil
-}
-
 // addFields takes in one line.
 func (b *builder) addFields(fields []string, c columns) error {
 	get := func(i int) string {
@@ -126,7 +66,7 @@ func (b *builder) addFields(fields []string, c columns) error {
 		}
 		return strings.TrimSpace(fields[i])
 	}
-	s, err := parseSpan(get(c.start), get(c.end))
+	s, err := c.span(get)
 	if err != nil {
 		return err
 	}
@@ -139,8 +79,12 @@ func (b *builder) addFields(fields []string, c columns) error {
 	if what.organisation = get(c.organisation); what.asn == 0 && what.organisation == notRouted {
 		what.organisation = ""
 	}
-	if what.country, err = parseCountry(get(c.country)); err != nil {
+	var odd string
+	if what.country, odd, err = parseCountry(get(c.country)); err != nil {
 		return err
+	}
+	if odd != "" {
+		b.codes.add(odd, 1)
 	}
 	if what.hosting, err = parseHosting(get(c.hosting)); err != nil {
 		return err

@@ -7,13 +7,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"go4.org/netipx"
 
+	"canopy/crawler/address"
 	"canopy/crawler/observation"
 )
 
@@ -24,7 +27,8 @@ type rows struct {
 	ext  string    // of the table: .csv or .tsv
 	date time.Time // of the data; zero if the files do not say
 	n    int
-	csv  *csv.Writer // of a table with a header, nil before its first line
+	odd  map[string]int // codes in place of a country's, by how often they occur
+	csv  *csv.Writer    // of a table with a header, nil before its first line
 }
 
 // block adds a block that its owner publishes.
@@ -256,18 +260,42 @@ func geofeed(what string, hosting observation.Hosting) func(*rows, []byte) error
 			if len(fields) < 2 {
 				return fmt.Errorf("%q is no line of a geofeed, which is block,country,region,city,postal code", observation.Text(line))
 			}
-			return r.block(fields[0], hosting, countryCode(strings.TrimSpace(fields[1])), what)
+			return r.block(fields[0], hosting, r.country(fields[1]), what)
 		})
 	}
 }
 
-// countryCode is an ISO 3166-1 alpha-2 code in capitals, or "" if s is none.
-func countryCode(s string) string {
-	s = strings.ToUpper(s)
-	if len(s) != 2 || s == "ZZ" || s[0] < 'A' || s[0] > 'Z' || s[1] < 'A' || s[1] > 'Z' {
+// country reads a country code; one that is no country's, such as EU, is counted
+// and unknown.
+func (r *rows) country(s string) string {
+	s = strings.TrimSpace(s)
+	code, ok := address.Country(s)
+	if !ok && s != "" {
+		if r.odd == nil {
+			r.odd = map[string]int{}
+		}
+		if s = observation.Text(s); len(r.odd) < mostOdd || r.odd[s] > 0 {
+			r.odd[s]++
+		} else {
+			r.odd["others"]++
+		}
+	}
+	return code
+}
+
+// mostOdd is how many codes that are no country's are told apart.
+const mostOdd = 100
+
+// note says what of the files could not be used, empty if all could.
+func (r *rows) note() string {
+	if len(r.odd) == 0 {
 		return ""
 	}
-	return s
+	var parts []string
+	for _, code := range slices.Sorted(maps.Keys(r.odd)) {
+		parts = append(parts, fmt.Sprintf("%s (%d)", code, r.odd[code]))
+	}
+	return "codes that are no country's, taken for unknown: " + strings.Join(parts, ", ")
 }
 
 // parseTor reads one address a line.
@@ -305,8 +333,11 @@ func parseDelegated(r *rows, raw []byte) error {
 			return nil
 		}
 		blocks++
-		country := countryCode(f[1])
-		if country == "" || f[6] != "allocated" && f[6] != "assigned" {
+		if f[6] != "allocated" && f[6] != "assigned" {
+			return nil
+		}
+		country := r.country(f[1])
+		if country == "" {
 			return nil
 		}
 		s, err := delegatedRange(f[2], f[3], f[4])

@@ -142,3 +142,26 @@ func FuzzFormats(f *testing.F) {
 		}
 	})
 }
+
+// TestCodesThatAreNoCountry: registries and geofeeds write EU, AP or ZZ where no
+// country is known; these are no countries, and the result tells how many.
+func TestCodesThatAreNoCountry(t *testing.T) {
+	var delegated, feed rows
+	err := parseDelegated(&delegated, []byte("ripencc|EU|ipv4|192.0.2.0|256|20200101|allocated\nripencc|nl|ipv4|198.51.100.0|256|20200101|assigned\nripencc|ZZ|ipv4|203.0.113.0|256||available\n"))
+	if err != nil || delegated.out.String() != "198.51.100.0,198.51.100.255,NL\n" || delegated.note() != "codes that are no country's, taken for unknown: EU (1)" {
+		t.Errorf("delegations: %v, %q, note %q", err, delegated.out.String(), delegated.note())
+	}
+	if err := geofeed("x", observation.HostingHosting)(&feed, []byte("192.0.2.0/25,A1,,,\n192.0.2.128/25,ap,,,\n198.51.100.0/24,,,,\n203.0.113.0/24,de,,,\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := feed.finish(); err != nil {
+		t.Fatal(err)
+	}
+	want := "start,end,country,hosting,note\n192.0.2.0,192.0.2.127,,hosting,x\n192.0.2.128,192.0.2.255,,hosting,x\n198.51.100.0,198.51.100.255,,hosting,x\n203.0.113.0,203.0.113.255,DE,hosting,x\n"
+	if feed.out.String() != want || feed.note() != "codes that are no country's, taken for unknown: A1 (1), ap (1)" {
+		t.Errorf("geofeed: %q, note %q", feed.out.String(), feed.note())
+	}
+	if empty := (&rows{}).note(); empty != "" {
+		t.Errorf("a note of nothing: %q", empty)
+	}
+}

@@ -61,6 +61,7 @@ type Result struct {
 	Source  string          `json:"source"`
 	State   State           `json:"state"`
 	Reason  string          `json:"reason,omitempty"` // why it failed
+	Note    string          `json:"note,omitempty"`   // what of it could not be used
 	Version address.Version `json:"version,omitzero"` // in force now
 }
 
@@ -105,8 +106,9 @@ func Update(ctx context.Context, dir string, sources []Source, o Options) ([]Res
 type update struct {
 	Options
 	Source
-	dir string
-	set *address.Set // nil if none is kept
+	dir  string
+	set  *address.Set // nil if none is kept
+	note string       // what of the files could not be used
 }
 
 // run returns the set to keep from now on, nil to leave it as it is.
@@ -125,7 +127,7 @@ func (u *update) run(ctx context.Context) (*address.Set, Result) {
 	case err == nil:
 		var set *address.Set
 		if set, err = u.take(files); err == nil {
-			r.State, r.Version = Updated, set.Latest()
+			r.State, r.Version, r.Note = Updated, set.Latest(), u.note
 			if u.set != nil && r.Version == u.set.Latest() {
 				r.State = Unchanged
 			}
@@ -143,6 +145,7 @@ func (u *update) take(files []fetched) (*address.Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	u.note = table.note()
 	set := u.newSet(files)
 	now, last := u.Now().UTC(), u.set.Latest()
 	sum := sha256.Sum256(table.out.Bytes())
