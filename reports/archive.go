@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -81,6 +80,10 @@ func collect(dir string) (reports []archived, broken []string, err error) {
 		}
 		if r.Networks = slices.DeleteFunc(r.Networks, func(n Network) bool { return !n.complete() }); len(r.Networks) == 0 {
 			broken = append(broken, legible(e.Name())+": it holds no network")
+			continue
+		}
+		if info, err := os.Stat(filepath.Join(dir, e.Name(), Index)); err != nil || !info.Mode().IsRegular() {
+			broken = append(broken, legible(e.Name())+": its page is missing")
 			continue
 		}
 		reports = append(reports, archived{r, e.Name()})
@@ -167,7 +170,7 @@ func archiveSection(id string, reports []archived, name, scope string) page.Sect
 					s.Heading += " (synthetic)"
 				}
 			}
-			t.Links = append(t.Links, url.PathEscape(r.folder)+"/"+Index)
+			t.Links = append(t.Links, page.Beside(r.folder, Index))
 			t.Rows = append(t.Rows, n.archiveRow(r.Rules))
 		}
 	}

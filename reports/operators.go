@@ -162,7 +162,7 @@ func (v view) registry() []page.Block {
 func (v view) entryOf(name string) string {
 	for _, e := range v.Registered {
 		if e.Name == name {
-			return "#" + v.entryID(e.ID)
+			return page.Within(v.entryID(e.ID))
 		}
 	}
 	return ""

@@ -280,7 +280,7 @@ func TestArchiveOfReports(t *testing.T) {
 	raw, err := os.ReadFile(filepath.Join(dir, Index))
 	must(t, err)
 	html := string(raw)
-	later, earlier := strings.Index(html, `href="second%20&amp;%20more/index.html"`), strings.Index(html, `href="first/index.html"`)
+	later, earlier := strings.Index(html, `href="./second%20&amp;%20more/index.html"`), strings.Index(html, `href="./first/index.html"`)
 	if n != 2 || later < 0 || earlier < later || strings.Contains(html, "<script") || !strings.Contains(html, "broken: its numbers") || !strings.Contains(html, "strange: it holds no network") ||
 		!strings.Contains(html, "spoiled: it holds no network") || !strings.Contains(html, "endless: its numbers") {
 		t.Errorf("%d reports, at %d and %d:\n%s", n, later, earlier, html)

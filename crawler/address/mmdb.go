@@ -31,6 +31,9 @@ func (b *builder) readMMDB(r io.Reader) error {
 		return fmt.Errorf("this is no MaxMind DB file, or it is cut short (%w); get it again", err)
 	}
 	defer db.Close()
+	if err := checkTree(raw, db.Metadata); err != nil {
+		return fmt.Errorf("the file is damaged (%w); get it again", err)
+	}
 	b.built(db.Metadata.BuildTime().UTC())
 	s := survey{keys: newKeyTree()}
 	seen := map[uintptr]judged{} // many networks share a record

@@ -109,6 +109,8 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 		}
 		return ""
 	},
+	"beside": Beside,
+	"within": Within,
 	"held":   held,
 	"wide":   func(t *Table) bool { return len(t.Head) > mostNarrow },
 	"deeper": func(level int) int { return level + 1 },
