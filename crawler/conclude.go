@@ -16,7 +16,9 @@ func (e *engine[P]) conclude(ctx context.Context, w Walker[P], walkErr error) {
 	never := e.unfinished() - notAgain
 	e.settleHeld()
 	if err := e.flush(ctx); err != nil {
-		e.note("What was seen last could not be stored: %v", err)
+		// Notes are published, and errors may name files and hosts of the observer.
+		e.opts.Logger.Error("store what was seen last", "network", e.crawl.Network, "crawl", e.crawl.ID, "error", err)
+		e.note("What was seen last could not be stored.")
 	}
 	c := &e.crawl
 	c.EndedAt, c.Discovered, c.State = time.Now(), uint64(len(e.numbers)), observation.Complete
@@ -39,6 +41,9 @@ func (e *engine[P]) conclude(ctx context.Context, w Walker[P], walkErr error) {
 	if walkErr == nil && (e.cause == nil || finished) {
 		return
 	}
+	if walkErr != nil {
+		e.opts.Logger.Error("walk cut short", "network", c.Network, "crawl", c.ID, "error", walkErr)
+	}
 	c.State = observation.CutShort
 	e.note("Cut short (%s): %d known peers were not visited, %d silent peers were not asked a second time.", e.reason(walkErr), never, notAgain)
 }
@@ -56,7 +61,7 @@ func (e *engine[P]) settleHeld() {
 func (e *engine[P]) reason(walkErr error) string {
 	switch {
 	case walkErr != nil:
-		return observation.Text(walkErr.Error())
+		return "trouble of our own, which the log of the program tells"
 	case errors.Is(e.cause, errDeadline):
 		return fmt.Sprintf("deadline of %s", e.opts.Deadline)
 	default:

@@ -1,9 +1,11 @@
 package crawler
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/netip"
 	"slices"
@@ -299,6 +301,34 @@ func TestWhatCannotBeKeptIsNotMeasured(t *testing.T) {
 		}
 		if crawl.State != observation.CutShort || crawl.Discovered == 100_000 {
 			t.Errorf("state %s after %d peers", crawl.State, crawl.Discovered)
+		}
+	})
+}
+
+// brokenSink takes no visits.
+type brokenSink struct{ memorySink }
+
+func (*brokenSink) Visits(context.Context, []observation.Visit) error {
+	return errors.New("write visits to /home/alice/visits.ndjson: disk full")
+}
+
+// TestErrorsStandInTheLogAndNotInNotes: notes are published, and errors name
+// files and hosts of the observer.
+func TestErrorsStandInTheLogAndNotInNotes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		logger := slog.New(slog.NewTextHandler(&log, nil))
+		sink, broken := &brokenSink{}, &memorySink{}
+		_, err := Run(t.Context(), &fakeWalker{graph: ring(9)}, sink, Options{Logger: logger})
+		if notes := strings.Join(sink.ended.Notes, " "); err == nil || !strings.Contains(notes, "What was seen last could not be stored.") || strings.Contains(notes, "alice") {
+			t.Errorf("%v, notes %q", err, notes)
+		}
+		_, err = Run(t.Context(), &fakeWalker{graph: ring(9), walkErr: errors.New("listen udp 192.168.7.7:6881: socket gone")}, broken, Options{Logger: logger})
+		if notes := strings.Join(broken.ended.Notes, " "); err == nil || !strings.Contains(notes, "Cut short (trouble of our own") || strings.Contains(notes, "192.168") {
+			t.Errorf("%v, notes %q", err, notes)
+		}
+		if !strings.Contains(log.String(), "/home/alice/visits.ndjson: disk full") || !strings.Contains(log.String(), "192.168.7.7:6881: socket gone") {
+			t.Errorf("the log lacks an error:\n%s", log.String())
 		}
 	})
 }

@@ -52,7 +52,10 @@ func Build(ctx context.Context, q analysis.Querier, opt Options) (*Report, error
 	}
 	r := &Report{
 		Generated: opt.Generated.UTC(), Software: opt.Software, From: opt.From, To: opt.To, Cell: Cell,
-		Rules: opt.Rules.Version(), Attributions: opt.Attributions, Warnings: opt.Warnings,
+		Rules: opt.Rules.Version(), Attributions: opt.Attributions,
+	}
+	for _, w := range opt.Warnings {
+		r.Warnings = append(r.Warnings, analysis.Public(w))
 	}
 	for _, group := range grouped(crawls) {
 		n := newNetwork(group)
@@ -89,7 +92,7 @@ func (o Options) period() string {
 }
 
 // grouped puts finished crawls of one network and scope together, in the order
-// in which they come.
+// in which they come, as they may be published.
 func grouped(crawls []reachability.Crawl) [][]reachability.Crawl {
 	var groups [][]reachability.Crawl
 	at := map[[2]string]int{}
@@ -102,7 +105,7 @@ func grouped(crawls []reachability.Crawl) [][]reachability.Crawl {
 			at[key] = len(groups)
 			groups = append(groups, nil)
 		}
-		groups[at[key]] = append(groups[at[key]], c)
+		groups[at[key]] = append(groups[at[key]], c.Public())
 	}
 	return groups
 }

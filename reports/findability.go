@@ -14,13 +14,23 @@ import (
 )
 
 // readFindability reads what checks of the period found.
-func (n *Network) readFindability(ctx context.Context, q analysis.Querier, rules *operator.Rules) (err error) {
+func (n *Network) readFindability(ctx context.Context, q analysis.Querier, rules *operator.Rules) error {
 	if n.published {
-		_, err = n.publishedResult(ctx, q, "findings", &n.Findability)
+		_, err := n.publishedResult(ctx, q, "findings", &n.Findability)
 		return err
 	}
-	n.Findability, err = findability.Read(ctx, q, rules, n.Name, n.Scope, n.window)
-	return err
+	r, err := findability.Read(ctx, q, rules, n.Name, n.Scope, n.window)
+	if err != nil || r == nil {
+		return err
+	}
+	for i := range r.Content {
+		r.Content[i].Latest.Detail = analysis.Public(r.Content[i].Latest.Detail)
+	}
+	for i := range r.Entries {
+		r.Entries[i].Latest.Detail = analysis.Public(r.Entries[i].Latest.Detail)
+	}
+	n.Findability = r
+	return nil
 }
 
 // findability is the section.

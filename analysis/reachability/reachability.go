@@ -34,6 +34,19 @@ type Crawl struct {
 	Notes      []string      `json:"notes"`
 }
 
+// Public is the crawl without what tells who the observer is: of its settings
+// the description of the network, numbers and switches stay, and of its notes
+// what [analysis.Public] leaves.
+func (c Crawl) Public() Crawl {
+	c.Settings = analysis.PublicSettings(c.Settings)
+	notes := make([]string, len(c.Notes))
+	for i, note := range c.Notes {
+		notes[i] = analysis.Public(note)
+	}
+	c.Notes = notes
+	return c
+}
+
 // Finished says whether the crawl has ended, in whatever state.
 func (c Crawl) Finished() bool { return c.State != "running" }
 

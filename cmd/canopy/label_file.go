@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -34,7 +35,7 @@ func (f labelFile) discard() { _ = errors.Join(f.Close(), os.Remove(f.Name())) }
 
 // write fills the file, in the form that operator.ReadLabelled reads.
 func (f labelFile) write(o labelOptions, kind operator.Operator, entry string, r *plant.Result) error {
-	service := o.gateway + o.pinning
+	service := withoutUser(o.gateway + o.pinning)
 	if o.byHand {
 		service = "a client, by hand"
 	}
@@ -53,6 +54,16 @@ func (f labelFile) write(o labelOptions, kind operator.Operator, entry string, r
 		return fmt.Errorf("write labelled peers: %w", err)
 	}
 	return nil
+}
+
+// withoutUser is the address of a service as it may be published: without the
+// name and password of who asks, and without a query.
+func withoutUser(service string) string {
+	u, err := url.Parse(service)
+	if err != nil {
+		return "a service whose address can't be read"
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
 // showRound tells people what is being asked for.

@@ -80,12 +80,12 @@ func TestLabelKeepsWhatCameAndSaysWhatFailed(t *testing.T) {
 	t.Cleanup(s.Close)
 	out := filepath.Join(t.TempDir(), "labelled.csv")
 	_, address, _ := bitswapGateway(t)
-	r := canopy(t, "label", "--operator", "Example Club", "--kind", "community", "--gateway", s.URL, "--contact", "test@example.org", "--local",
+	r := canopy(t, "label", "--operator", "Example Club", "--kind", "community", "--gateway", strings.Replace(s.URL, "http://", "http://alice:secret@", 1), "--contact", "test@example.org", "--local",
 		"--connect", address, "--listen", "/ip4/127.0.0.1/tcp/0", "--rounds", "1", "--linger", "0s", "--out", out)
 	if r.code != exitDegraded || !strings.Contains(r.stderr, "404") || !strings.Contains(r.stderr, "nobody came") {
 		t.Errorf("exit %d: %s", r.code, r.stderr)
 	}
-	if raw, err := os.ReadFile(out); err != nil || !strings.Contains(string(raw), "peer_id") {
+	if raw, err := os.ReadFile(out); err != nil || !strings.Contains(string(raw), "peer_id") || !strings.Contains(string(raw), s.URL+" was asked") || strings.Contains(string(raw), "alice") {
 		t.Errorf("%v: %s", err, raw)
 	}
 }

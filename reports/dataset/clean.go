@@ -2,7 +2,6 @@ package dataset
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -51,9 +50,3 @@ func harmless(r rune) bool {
 	}
 	return r != utf8.RuneError && unicode.IsGraphic(r) && !unicode.Is(unicode.Z, r)
 }
-
-// anAddress is what looks like an address within a sentence.
-var anAddress = regexp.MustCompile(`\b\d{1,3}(?:\.\d{1,3}){3}(?:[:/]\d{1,5})?\b|\[?(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}\]?(?:[:/]\d{1,5})?|\b(?:12D3Koo|16Uiu2|Qm)[1-9A-HJ-NP-Za-km-z]{20,}|\b[0-9a-fA-F]{40}\b`)
-
-// withoutAddresses takes addresses and identities out of a sentence.
-func withoutAddresses(s string) string { return anAddress.ReplaceAllString(s, "(withheld)") }

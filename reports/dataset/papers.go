@@ -19,7 +19,7 @@ import (
 //go:embed papers
 var paperFiles embed.FS
 
-var papers = template.Must(template.New("").Funcs(template.FuncMap{"quote": quoted}).ParseFS(paperFiles, "papers/*"))
+var papers = template.Must(template.New("").Funcs(template.FuncMap{"quote": quoted, "plain": unmarked.Replace}).ParseFS(paperFiles, "papers/*"))
 
 // The files beside the tables.
 const (
@@ -207,6 +207,10 @@ func checksum(path string) (sum string, size int64, err error) {
 	size, err = io.Copy(h, f)
 	return hex.EncodeToString(h.Sum(nil)), size, err
 }
+
+// unmarked writes a text so that Markdown takes nothing in it for a link, an
+// element or a cell of a table: names of networks and data sets may hold anything.
+var unmarked = strings.NewReplacer(`\`, `\\`, "`", "\\`", "*", `\*`, "[", `\[`, "]", `\]`, "<", `\<`, ">", `\>`, "|", `\|`, "!", `\!`)
 
 // quoted is a string in YAML, as JSON writes it.
 func quoted(s string) string {

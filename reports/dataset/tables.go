@@ -2,7 +2,6 @@ package dataset
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -30,7 +29,7 @@ var crawlsForm = newForm("crawls", "One row per crawl that has ended: one walk o
 	wholes("queries", "requests sent", func(c *crawlRow) int64 { return int64(c.Queries) }),
 	words("software", "program and version", func(c *crawlRow) string { return clean(c.Software) }),
 	texts("settings", "JSON: the description of the network, and the limits that are numbers", func(c *crawlRow) string { return c.Settings }),
-	texts("notes", "what a reader must know, one sentence each; addresses and identities are withheld", func(c *crawlRow) string { return strings.Join(c.Notes, " ") }),
+	texts("notes", "what a reader must know, one sentence each; addresses, identities and folders are withheld", func(c *crawlRow) string { return strings.Join(c.Notes, " ") }),
 	wholes("left_out", "visits of the crawl that are not in this dataset: the observer's own nodes and addresses, and networks of fewer than 5 peers", func(c *crawlRow) int64 { return c.dropped }),
 )
 
@@ -40,51 +39,15 @@ func (x *exporter) writeCrawls(ctx context.Context) error {
 		for _, c := range g.crawls {
 			row := crawlRow{Crawl: c, dropped: int64(len(g.dropped[c.ID]))}
 			if !x.Raw {
-				row.Settings = publicSettings(c.Settings)
-				row.Notes = nil
-				for _, note := range c.Notes {
-					row.Notes = append(row.Notes, clean(withoutAddresses(note)))
+				row.Crawl = c.Public()
+				for i, note := range row.Notes {
+					row.Notes[i] = clean(note)
 				}
 			}
 			list = append(list, row)
 		}
 	}
 	return writeAll(ctx, x, crawlsForm, list)
-}
-
-// publicSettings keeps the description of the network and, of everything else,
-// numbers and switches: strings may be addresses.
-func publicSettings(settings string) string {
-	var all map[string]any
-	if json.Unmarshal([]byte(settings), &all) != nil {
-		return "{}"
-	}
-	network := all["network"]
-	kept, _ := withoutStrings(all).(map[string]any)
-	if network != nil {
-		kept["network"] = network
-	}
-	text, err := json.Marshal(kept)
-	if err != nil {
-		return "{}"
-	}
-	return string(text)
-}
-
-func withoutStrings(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		kept := map[string]any{}
-		for name, value := range v {
-			if value = withoutStrings(value); value != nil {
-				kept[name] = value
-			}
-		}
-		return kept
-	case float64, bool:
-		return v
-	}
-	return nil
 }
 
 // edgeRow is one routing table.
