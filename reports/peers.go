@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strings"
 
 	"canopy/analysis/concentration"
 	"canopy/analysis/operator"
@@ -29,7 +28,8 @@ type peers struct {
 // agents is a group of reachable peers that announce one program.
 type agents struct {
 	shares.Group
-	Agent string
+	Agent  string
+	Client string // its name without version, as analysis.Client gives it
 }
 
 func (p peers) weigh() float64  { return p.Weight }
@@ -103,7 +103,7 @@ func (n *Network) countedAgents(all []agents) error {
 	if err != nil {
 		return err
 	}
-	n.Clients, _ = largest(s, all, func(a agents) string { return family(a.Agent) }, mostClients)
+	n.Clients, _ = largest(s, all, func(a agents) string { return a.Client }, mostClients)
 	n.Agents, n.OtherAgents = largest(s, all, func(a agents) string { return a.Agent }, mostAgents)
 	return nil
 }
@@ -191,14 +191,4 @@ func concentrate(s *shares.Sample, all []peers, unit string, holder func(peers) 
 		c.Largest = append(c.Largest, Share{h.Name, s.Share(func(i int) bool { return holder(all[i]) == h.Name })})
 	}
 	return c
-}
-
-// family is the program of an agent without its version: what stands before
-// the first slash, and before a number after a space.
-func family(agent string) string {
-	name, _, _ := strings.Cut(agent, "/")
-	if i := strings.LastIndex(name, " "); i > 0 && i+1 < len(name) && name[i+1] >= '0' && name[i+1] <= '9' {
-		name = name[:i]
-	}
-	return strings.TrimSpace(name)
 }

@@ -157,7 +157,7 @@ func (n *Network) readAgents(ctx context.Context, q analysis.Querier, totals []i
 	}
 	programs := make([]agents, len(announced))
 	for i, a := range announced {
-		programs[i] = agents{shares.Group{Peers: a.Peers, Counts: a.Counts, Weight: a.Weight, Squares: a.Squares}, a.Name}
+		programs[i] = agents{shares.Group{Peers: a.Peers, Counts: a.Counts, Weight: a.Weight, Squares: a.Squares}, a.Name, analysis.Client(a.Name)}
 	}
 	return n.countedAgents(programs)
 }

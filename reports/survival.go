@@ -82,7 +82,7 @@ func (n *Network) readSurvival(ctx context.Context, q analysis.Querier, rules *o
 	}{
 		{&s.ByOperator, judged, append(slices.Clone(operatorKinds), unknown)},
 		{&s.ByHosting, func(p survival.Watched) string { return orUnknown(p.Hosting) }, hostingOrder},
-		{&s.ByClient, func(p survival.Watched) string { return family(p.Agent) }, nil},
+		{&s.ByClient, func(p survival.Watched) string { return analysis.Client(p.Agent) }, nil},
 	} {
 		if *by.parts, err = parts(w.Sessions, by.class, by.order, s.Shortest, opt); err != nil {
 			return err

@@ -66,16 +66,6 @@ func TestLegibleTextSteersNothing(t *testing.T) {
 	}
 }
 
-func TestFamilyOfAnAgent(t *testing.T) {
-	for agent, want := range map[string]string{
-		"kubo/0.39.0/2896aed": "kubo", "libtorrent 2.0.11": "libtorrent", "qBittorrent 5.0.4": "qBittorrent", "": "", "/x": "", "Some Client": "Some Client",
-	} {
-		if got := family(agent); got != want {
-			t.Errorf("%q: %q, want %q", agent, got, want)
-		}
-	}
-}
-
 func TestDurations(t *testing.T) {
 	for d, want := range map[time.Duration]string{0: "–", 20 * time.Millisecond: "20 ms", 90 * time.Second: "90 s", 30 * time.Minute: "30 min", 26 * time.Hour: "26.0 h", 72 * time.Hour: "3.0 days"} {
 		if got := lasting(d); got != strings.ReplaceAll(want, " ", nbsp) {

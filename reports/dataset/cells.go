@@ -227,13 +227,3 @@ func prefixNumber(p netip.Prefix) int64 {
 	b := p.Addr().As16()
 	return 1<<41 | int64(b[0])<<24 | int64(b[1])<<16 | int64(b[2])<<8 | int64(b[3])
 }
-
-// client is a program without its version: what stands before the first slash,
-// and before a number after a space.
-func client(agent string) string {
-	name, _, _ := strings.Cut(agent, "/")
-	if i := strings.LastIndex(name, " "); i > 0 && i+1 < len(name) && name[i+1] >= '0' && name[i+1] <= '9' {
-		name = name[:i]
-	}
-	return strings.TrimSpace(name)
-}

@@ -290,7 +290,7 @@ func (x *exporter) count(ctx context.Context, g *group) error {
 }
 
 func newAgent(c *cells, agent string) agentName {
-	program := client(agent)
+	program := analysis.Client(agent)
 	return agentName{agent: clean(agent), client: clean(program), number: c.learn(agent), program: c.learn(program)}
 }
 

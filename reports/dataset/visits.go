@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"canopy/analysis"
 	"canopy/analysis/reachability"
 )
 
@@ -238,7 +239,7 @@ func (w *worker) tell(v *visit, g *group, in *visitsRead, i, depth int) {
 		v.organisation = clean(in.organisation[i])
 	}
 	if a, ok := g.agents[in.agent[i]]; !ok && w.Raw {
-		v.client, v.agent = clean(client(in.agent[i])), clean(in.agent[i])
+		v.client, v.agent = clean(analysis.Client(in.agent[i])), clean(in.agent[i])
 	} else if ok {
 		if depth > levelClient {
 			v.client = a.client
