@@ -14,6 +14,7 @@ import (
 
 	"canopy/analysis"
 	"canopy/analysis/operator"
+	"canopy/identifier"
 )
 
 // Crawl is one crawl whose routing tables the record holds.
@@ -248,6 +249,7 @@ func (l *loader) visit(rows *sql.Rows, derive func(string) (Key, error)) error {
 	if number >= maxNumber {
 		return fmt.Errorf("peer number %d: want less than %d", number, maxNumber)
 	}
+	p.ID = identifier.Recorded(p.ID)
 	if p.Key, err = derive(p.ID); err != nil {
 		l.crawl.Skipped++
 		return nil
@@ -312,14 +314,21 @@ func (l *loader) of(number uint32) uint32 {
 func (l *loader) table(peer int) []uint32 { return l.entries[l.first[peer]:l.last[peer]] }
 
 // entryPoints finds the peers at the addresses that the crawl entered by: the
-// endpoint of a peer, one of its addresses, or an address that ends in its ID.
+// endpoint of a peer, one of its addresses, or an address that ends in its ID,
+// however that is written.
 // Several addresses of one peer are one entry point.
 func (l *loader) entryPoints() []EntryPoint {
 	var points []EntryPoint
 	for _, address := range l.crawl.bootstrap {
 		e := EntryPoint{Address: address}
+		endpoint, path := address, address
+		if at, err := netip.ParseAddrPort(address); err == nil {
+			endpoint = netip.AddrPortFrom(at.Addr().Unmap(), at.Port()).String()
+		} else if id, err := identifier.Peer(address); err == nil {
+			path = "/" + id
+		}
 		for i, known := range l.addresses {
-			if slices.Contains(known, address) || strings.HasSuffix(address, "/"+l.list[i].ID) {
+			if slices.Contains(known, endpoint) || strings.HasSuffix(path, "/"+l.list[i].ID) {
 				e.Peers = append(e.Peers, i)
 			}
 		}

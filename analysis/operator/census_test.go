@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"canopy/crawler/observation"
 	"canopy/crawler/store"
 	"canopy/crawler/store/storetest"
+	"canopy/identifier"
 )
 
 // recorder writes crawls of a planned population into a store.
@@ -154,11 +156,14 @@ func TestRecordJudgesAPlannedNetwork(t *testing.T) {
 }
 
 // TestRecordFollowsTheRegistry finds peers that only their ID, block,
-// protocol or v gives away, among others alike in all else.
+// protocol or v gives away, among others alike in all else, however the registry
+// and the record write IDs and blocks.
 func TestRecordFollowsTheRegistry(t *testing.T) {
+	first, second := identifier.Spellings("QmX4zTUJa1vDXjw3mTxwXBdCd9gThbggaHFGhA1QpnKdK6"), identifier.Spellings("12D3KooWCmWkjFhvwWE4WnFjpaiB1aCZfnLqKtHYb6HqH3JDuzxP")
+	const node = "0123456789abcdef0123456789abcdef01234567"
 	rules, err := Load([]byte(someRules), []byte(`entries:
-- {id: by-id, name: By ID, kind: company, signals: {peer_ids: [owner]}, sources: [{url: "https://example.org", for: [kind, peer_ids]}]}
-- {id: by-block, name: By block, kind: company, signals: {prefixes: [2001:db8:1::/48, 10.9.0.0/24]}, sources: [{url: "https://example.org", for: [kind, prefixes]}]}
+- {id: by-id, name: By ID, kind: company, signals: {peer_ids: [`+first[3]+`, `+second[0]+`, "`+strings.ToUpper(node)+`"]}, sources: [{url: "https://example.org", for: [kind, `+first[3]+`, `+second[0]+`, `+node+`]}]}
+- {id: by-block, name: By block, kind: company, signals: {prefixes: ["2001:db8:1::9/48", "::ffff:10.9.0.0/120"]}, sources: [{url: "https://example.org", for: [kind, prefixes]}]}
 - {id: by-protocol, name: By protocol, kind: library, signals: {protocols: ["/books.*"]}, sources: [{url: "https://example.org", for: [kind, protocols]}]}
 - {id: by-version, name: By version, kind: company, signals: {versions: ["5a5a"]}, sources: [{url: "https://example.org", for: [kind, versions]}]}
 `))
@@ -167,7 +172,10 @@ func TestRecordFollowsTheRegistry(t *testing.T) {
 	}
 	r := &recorder{store: storetest.Migrated(t, "chdb:"+t.TempDir()), start: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
 	r.crawl(t, 0, observation.Complete, []planned{
-		{id: "owner", address: "10.1.0.1:1", up: []int{0}},
+		{id: first[0], address: "10.1.0.1:1", up: []int{0}},
+		{id: second[1], address: "10.1.0.6:1", up: []int{0}},
+		{id: node, address: "10.1.0.7:1", up: []int{0}},
+		{id: strings.ToUpper(node[1:]) + "0", address: "10.1.0.8:1", up: []int{0}},
 		{id: "other", address: "10.1.0.2:1", up: []int{0}},
 		{id: "block4", address: "10.9.0.2:1", up: []int{0}},
 		{id: "block6", address: "[2001:db8:1:2::3]:1", up: []int{0}},
@@ -187,7 +195,7 @@ func TestRecordFollowsTheRegistry(t *testing.T) {
 		}
 		got[name] += g.Peers
 	}
-	want := map[string]int{"": 2, "registry:by-id:peer_id": 1, "registry:by-block:prefix": 2, "registry:by-protocol:protocol": 1, "registry:by-version:version": 1}
+	want := map[string]int{"": 3, "registry:by-id:peer_id": 3, "registry:by-block:prefix": 2, "registry:by-protocol:protocol": 1, "registry:by-version:version": 1}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("-want +got\n%s", d)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"canopy/identifier"
 )
 
 // WithLabels returns rules whose registry knows the peers that are labelled
@@ -19,7 +21,7 @@ func (r *Rules) WithLabels(labelled []Labelled) (*Rules, error) {
 	out.registry = slices.Clone(r.registry)
 	sum := sha256.New()
 	for _, l := range labelled {
-		id := l.Traits.PeerID
+		id := identifier.Recorded(l.Traits.PeerID)
 		if l.Entry == "" || id == "" || owner[id] == l.Entry {
 			continue
 		}

@@ -8,10 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
+
+	"canopy/identifier"
 )
 
 // label is the fields of one labelled line, named as ReadLabelled says.
@@ -47,6 +48,9 @@ const maxLine = 1 << 20
 // and may be absent. Errors name the line.
 func ReadLabelled(r io.Reader) ([]Labelled, error) {
 	in := bufio.NewReaderSize(r, 1<<16)
+	if head, _ := in.Peek(3); bytes.Equal(head, []byte("\xef\xbb\xbf")) { // a byte order mark
+		_, _ = in.Discard(3)
+	}
 	head, _ := in.Peek(64)
 	read := readLabelledCSV
 	switch trimmed := bytes.TrimSpace(head); {
@@ -150,7 +154,7 @@ func csvLabel(header, fields []string) (l label, err error) {
 // labelled checks a line.
 func (l label) labelled() (Labelled, error) {
 	out := Labelled{Operator: l.Operator, Hosting: l.TrueHosting, Entry: l.Entry, Traits: Traits{
-		PeerID: l.PeerID, Agent: l.Agent, Protocols: l.Protocols, ASN: l.ASN, Organisation: l.Organisation, Country: l.Country, Hosting: l.Hosting,
+		Agent: l.Agent, Protocols: l.Protocols, ASN: l.ASN, Organisation: l.Organisation, Country: l.Country, Hosting: l.Hosting,
 		Siblings: l.Siblings, Neighbourhood: l.Neighbourhood, Together: l.Together, AgentHere: l.AgentHere, AgentAnywhere: l.AgentAnywhere,
 	}}
 	switch {
@@ -167,12 +171,21 @@ func (l label) labelled() (Labelled, error) {
 			return out, fmt.Errorf("seen: %q is no moment such as 2026-10-01T06:00:00Z", l.Seen)
 		}
 	}
-	if l.Address != "" {
-		addr, err := netip.ParseAddr(l.Address)
-		if err != nil {
-			return out, err
+	return out, l.names(&out.Traits)
+}
+
+// names reads the peer ID and the address, if there are any, in the form that the
+// record keeps.
+func (l label) names(t *Traits) (err error) {
+	if l.PeerID != "" {
+		if t.PeerID, err = identifier.Peer(l.PeerID); err != nil {
+			return fmt.Errorf("peer_id: %w", err)
 		}
-		out.Traits.Address = addr.Unmap()
 	}
-	return out, nil
+	if l.Address != "" {
+		if t.Address, err = identifier.Address(l.Address); err != nil {
+			return fmt.Errorf("address: %w", err)
+		}
+	}
+	return nil
 }

@@ -13,6 +13,8 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+
+	"canopy/identifier"
 )
 
 // Operator is the kind of who runs a peer.
@@ -153,6 +155,9 @@ func (r *Rules) weigh(evidence []Evidence) (Operator, map[Operator]float64) {
 // evidence collects what speaks for each kind, and the registry entry with the
 // strongest signal, nil if none matches.
 func (r *Rules) evidence(t Traits) (out []Evidence, strongest *Entry) {
+	if t.PeerID != "" {
+		t.PeerID = identifier.Recorded(t.PeerID)
+	}
 	for i := range r.rules {
 		if rule := &r.rules[i]; rule.when.holds(t) {
 			out = append(out, rule.Evidence)

@@ -158,7 +158,7 @@ rules: []
 - id: other
   name: Other
   kind: company
-  signals: {agents: ["other/*"], asn: [64500], prefixes: [192.0.2.0/24], peer_ids: [QmOther], protocols: ["/other/*"], versions: ["5a5a"]}
+  signals: {agents: ["other/*"], asn: [64500], prefixes: [192.0.2.0/24], peer_ids: [QmQCU2EcMqAqQPR2i9bChDtGNJchTbq5TbXJJ16u19uLTa], protocols: ["/other/*"], versions: ["5a5a"]}
   sources: [{url: "https://example.org", for: [kind, agents, asn, prefixes, peer_ids, protocols, versions]}]
 `
 )
@@ -169,7 +169,7 @@ func TestStrongestSignalNamesTheEntry(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, traits := range map[string]Traits{
-		"registry:other:peer_id":  {PeerID: "QmOther", ASN: 64500},
+		"registry:other:peer_id":  {PeerID: "QmQCU2EcMqAqQPR2i9bChDtGNJchTbq5TbXJJ16u19uLTa", ASN: 64500},
 		"registry:other:prefix":   {Address: netip.MustParseAddr("::ffff:192.0.2.9"), ASN: 64500},
 		"registry:other:asn":      {ASN: 64500, Agent: "other/1"},
 		"registry:other:agent":    {Agent: "Other/1", Protocols: []string{"/other/1"}},
@@ -182,6 +182,34 @@ func TestStrongestSignalNamesTheEntry(t *testing.T) {
 		}
 		if v.Operator == Commercial && v.Name != "Other" {
 			t.Errorf("%s: named %q", want, v.Name)
+		}
+	}
+}
+
+// TestNamesMayBeWrittenInAnyForm reads a registry whose AS, prefixes and peer IDs
+// are not written as the record writes them, and agents with slashes around them.
+func TestNamesMayBeWrittenInAnyForm(t *testing.T) {
+	text := strings.NewReplacer("[64500]", "[0064500, AS64501, 'as64502']", "[192.0.2.0/24]", `["::ffff:192.0.2.0/120", 198.51.100.7/24, 203.0.113.9]`,
+		"QmQCU2EcMqAqQPR2i9bChDtGNJchTbq5TbXJJ16u19uLTa", "/ip4/192.0.2.1/tcp/4001/ipfs/QmQCU2EcMqAqQPR2i9bChDtGNJchTbq5TbXJJ16u19uLTa").Replace(someEntry)
+	r, err := Load([]byte(someRules), []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for signal, list := range map[string][]Traits{
+		"asn":     {{ASN: 64500}, {ASN: 64501}, {ASN: 64502}},
+		"prefix":  {{Address: netip.MustParseAddr("192.0.2.9")}, {Address: netip.MustParseAddr("198.51.100.200")}, {Address: netip.MustParseAddr("203.0.113.9")}},
+		"peer_id": {{PeerID: "QmQCU2EcMqAqQPR2i9bChDtGNJchTbq5TbXJJ16u19uLTa"}},
+		"agent":   {{Agent: "/other/0.4.18/"}, {Agent: " Other/2"}},
+	} {
+		for _, traits := range list {
+			if d := cmp.Diff([]string{"registry:other:" + signal}, names(r.Judge(traits).Evidence)); d != "" {
+				t.Errorf("%+v: -want +got\n%s", traits, d)
+			}
+		}
+	}
+	for _, traits := range []Traits{{ASN: 26944}, {Address: netip.MustParseAddr("203.0.113.8")}, {Agent: "another/1"}} { // 064500 is 26944 in octal
+		if v := r.Judge(traits); len(v.Evidence) > 0 {
+			t.Errorf("%+v: %v", traits, names(v.Evidence))
 		}
 	}
 }
@@ -221,6 +249,13 @@ func TestBrokenFilesAreRefusedWithTheirLine(t *testing.T) {
 		{"prefix of everybody", someRules, entry("192.0.2.0/24", "0.0.0.0/0"), "claims everybody"},
 		{"IPv6 prefix of everybody", someRules, entry("192.0.2.0/24", "2000::/3"), "claims everybody"},
 		{"AS 0", someRules, entry("64500", "0"), "claims everybody"},
+		{"AS of more than 4 bytes", someRules, entry("64500", "4294967296"), "line 9: entry 2 \"other\": \"4294967296\" is no AS number"},
+		{"share of an AS", someRules, entry("64500", "64500.7"), "line 9: entry 2 \"other\": \"64500.7\" is no AS number"},
+		{"peer ID cut short", someRules, entry("u19uLTa]", "u19uLT]"), "line 9: entry 2 \"other\": \"QmQCU2EcMqAqQPR2i9bChDtGNJchTbq5TbXJJ16u19uLT\" is no peer ID"},
+		{"content for a peer", someRules, entry("QmQCU2EcMqAqQPR2i9bChDtGNJchTbq5TbXJJ16u19uLTa", "bafybeiaysi4s6lnjev27ln5icwm6tueaw2vdykrtjkwiphwekaywqhcjze"), "CID of content"},
+		{"prefix with a port", someRules, entry("192.0.2.0/24", "\"192.0.2.1:4001\""), "line 9: entry 2 \"other\": \"192.0.2.1:4001\" is neither an address nor a prefix"},
+		{"IPv4 and more", someRules, entry("192.0.2.0/24", "\"::ffff:0.0.0.0/90\""), "write the IPv4 and the IPv6 prefix, each on its own"},
+		{"prefix of everybody as IPv6", someRules, entry("192.0.2.0/24", "\"::ffff:0.0.0.0/100\""), "claims everybody"},
 	} {
 		_, err := Load([]byte(c.rules), []byte(c.registry))
 		if err == nil || !strings.Contains(err.Error(), c.want) {

@@ -6,6 +6,7 @@ import (
 	"math/bits"
 
 	"canopy/analysis"
+	"canopy/identifier"
 )
 
 // peer is one that answered, as it was when it answered last. Names are
@@ -73,6 +74,7 @@ func (r *Rules) read(ctx context.Context, q analysis.Querier, network string, cr
 		return nil, err
 	}
 	defer func() { _ = rows.Close() }()
+	registered := r.peerIDs()
 	for rows.Next() {
 		var one peer
 		var sets []uint64
@@ -81,6 +83,9 @@ func (r *Rules) read(ctx context.Context, q analysis.Querier, network string, cr
 		var k known
 		if err := rows.Scan(&sets, &agent, &on.asn, &on.organisation, &on.country, &on.hosting, &one.net, &one.port, &k.id, &k.block, &k.protocol, &one.unit); err != nil {
 			return nil, err
+		}
+		if k.id = identifier.Recorded(k.id); !registered[k.id] {
+			k.id = ""
 		}
 		one.first = int32(len(p.up))
 		one.agent, one.place, one.known = p.agents.number(agent), p.places.number(on), p.knowns.number(k)

@@ -29,9 +29,13 @@ var keySQL = analysis.VisitKey("@crawls")
 // answeredSQL reads the visits that peers answered.
 const answeredSQL = `FROM visits WHERE network = @network AND outcome = 'answered' AND crawl_id IN (SELECT toUUID(arrayJoin(@crawls)))`
 
+// respelledSQL finds IDs that are not written as the record writes them today:
+// those of libp2p as a CID, those of Mainline with capital letters.
+const respelledSQL = `length(peer_id) > 45 AND substring(peer_id, 1, 1) IN ('b', 'B', 'k', 'K', 'z', 'f', 'F') OR length(peer_id) = 40 AND peer_id != lower(peer_id)`
+
 // traitsSQL reads each peer once: in which crawls it answered, and what it
 // showed when it answered last, with its /24 (or /56) hashed, 0 if it has no address, its port unless
-// it is a usual one, its ID and protocol if the registry knows them, and the
+// it is a usual one, its ID and protocol if the registry may know them, and the
 // prefix of the registry that it is in. Of each peer the bit sets and the key of its
 // last visit are found, which are small, and what that visit shows is joined to
 // them. The first %s says which crawls have a say in what
@@ -40,7 +44,7 @@ var traitsSQL = `
 WITH (` + usualPortsSQL + `) AS usual
 SELECT [%[2]s], agent, asn, organisation, country, hosting,
        if(address = toIPv6('::'), 0, sipHash64(IPv6CIDRToRange(address, if(address BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), 120, 56)).1)),
-       if(has(usual, port), 0, port), if(peer_id IN (SELECT arrayJoin(@ids)), peer_id, ''),
+       if(has(usual, port), 0, port), if(peer_id IN (SELECT arrayJoin(@ids)) OR ` + respelledSQL + `, peer_id, ''),
        arrayFirstIndex((a, b) -> address BETWEEN a AND b, arrayMap(a -> toIPv6(a), @from), arrayMap(b -> toIPv6(b), @to)),
        arrayFirst(p -> match(p, @protocols), protocols), sipHash64(peer_id)
 FROM (SELECT agent, asn, organisation, country, hosting, address, port, peer_id, protocols, ` + keySQL + ` AS key ` + answeredSQL + `) AS answered

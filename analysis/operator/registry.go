@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"canopy/analysis"
 )
 
 // Entry is one organisation or project of the registry.
@@ -19,7 +21,7 @@ type Entry struct {
 	Funding string   `yaml:"funding" json:"funding,omitempty"`
 	P2PCore bool     `yaml:"p2p_core" json:"p2p_core"` // peer-to-peer is the core of what it does
 	Runs    string   `yaml:"runs" json:"runs,omitempty"`
-	Signals Signals  `yaml:"signals" json:"signals"`
+	Signals Signals  `yaml:"-" json:"signals"`
 	Sources []Source `yaml:"sources" json:"sources"` // every fact and signal has one
 
 	operator Operator
@@ -31,13 +33,13 @@ func (e Entry) Operator() Operator { return kinds[e.Kind] }
 // Signals are what identifies the nodes that an entry runs itself. The agent
 // of a program that anyone may run identifies nobody and does not belong here.
 type Signals struct {
-	Agents    []string       `yaml:"agents" json:"agents,omitempty"`       // patterns
-	ASN       []uint32       `yaml:"asn" json:"asn,omitempty"`             // AS that nobody else uses
-	Prefixes  []netip.Prefix `yaml:"prefixes" json:"prefixes,omitempty"`   // blocks that nobody else uses
-	PeerIDs   []string       `yaml:"peer_ids" json:"peer_ids,omitempty"`   // whole IDs
-	Hosts     []string       `yaml:"hosts" json:"hosts,omitempty"`         // bootstrap and gateway hosts, for entry points
-	Protocols []string       `yaml:"protocols" json:"protocols,omitempty"` // patterns
-	Versions  []string       `yaml:"versions" json:"versions,omitempty"`   // how the v of Mainline begins, in hexadecimal
+	Agents    []string       `json:"agents,omitempty"`    // patterns
+	ASN       []uint32       `json:"asn,omitempty"`       // AS that nobody else uses
+	Prefixes  []netip.Prefix `json:"prefixes,omitempty"`  // blocks that nobody else uses
+	PeerIDs   []string       `json:"peer_ids,omitempty"`  // whole IDs, as the record keeps them
+	Hosts     []string       `json:"hosts,omitempty"`     // bootstrap and gateway hosts, for entry points
+	Protocols []string       `json:"protocols,omitempty"` // patterns
+	Versions  []string       `json:"versions,omitempty"`  // how the v of Mainline begins, in hexadecimal
 }
 
 // common are the agents, and beginnings of v, of programs that anyone may run.
@@ -103,7 +105,7 @@ func (e *Entry) match(t Traits, weights map[string]float64) (Evidence, bool) {
 		kind, what, signal, source = "prefix", "addresses of this block", s.Prefixes[i].String(), "prefixes"
 	} else if t.ASN != 0 && slices.Contains(s.ASN, t.ASN) {
 		kind, what, signal, source = "asn", fmt.Sprintf("AS%d", t.ASN), fmt.Sprint(t.ASN), "asn"
-	} else if p, ok := firstMatch(s.Agents, t.Agent); ok {
+	} else if p, ok := firstMatch(s.Agents, t.Agent, analysis.TrimAgent(t.Agent)); ok {
 		kind, what, signal, source = "agent", fmt.Sprintf("agent %q", t.Agent), p, "agents"
 	} else if p, ok := firstMatch(s.versionSigns(), t.Protocols...); ok {
 		version := strings.TrimSuffix(strings.TrimPrefix(p, versionSign), "*")
@@ -145,14 +147,17 @@ func (s Signals) versionSigns() (out []string) {
 // takeRegistry checks and keeps the entries of a file.
 func (r *Rules) takeRegistry(raw []byte, c common) error {
 	var f struct {
-		Entries []Entry `yaml:"entries"`
+		Entries []entryFile `yaml:"entries"`
 	}
 	if err := decode(raw, &f); err != nil {
 		return err
 	}
 	seen := map[string]bool{}
-	for i, e := range f.Entries {
-		where, err := e.check(c)
+	for i, in := range f.Entries {
+		e, where, err := in.entry()
+		if err == nil {
+			where, err = e.check(c)
+		}
 		if err == nil && seen[e.ID] {
 			err = errors.New("the id is used twice")
 		}
@@ -202,9 +207,6 @@ func (s Signals) check(c common) error {
 		if bits := p.Bits(); bits < 8 || p.Addr().Is6() && bits < 19 {
 			return fmt.Errorf("prefix %s claims everybody: want at least /8, or /19 in IPv6", p)
 		}
-	}
-	if slices.Contains(s.ASN, 0) {
-		return errors.New("AS 0 claims everybody that is not routed")
 	}
 	return s.checkVersions(c)
 }

@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	"github.com/goccy/go-yaml"
+
+	"canopy/analysis"
 )
 
 // The rules and the registry that Canopy brings along.
@@ -242,8 +244,11 @@ func (c condition) agentHolds(t Traits) bool {
 	return t.Agent != "" && t.ASN != 0 && t.AgentHere >= c.MinAgentHere && float64(t.AgentHere) >= c.AgentShare*float64(t.AgentAnywhere)
 }
 
-func matchAny(patterns []string, s string) bool {
-	return slices.ContainsFunc(patterns, func(p string) bool { return match(p, s) })
+// matchAny says whether a pattern fits an agent, as it is or without the slashes
+// around it.
+func matchAny(patterns []string, agent string) bool {
+	_, ok := firstMatch(patterns, agent, analysis.TrimAgent(agent))
+	return ok
 }
 
 // match compares without regard to case; * in the pattern stands for any

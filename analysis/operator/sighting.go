@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"canopy/analysis"
+	"canopy/identifier"
 )
 
 // Sighting is one peer as a network's record last saw it.
@@ -28,10 +29,10 @@ const crowdDays = 31
 
 // lastSQL finds a peer as it was when it answered last.
 const lastSQL = `
-SELECT network, toString((argMax((address, port, agent, protocols, asn, organisation, country, hosting, prefix, facts_source, toDateTime(facts_date, 'UTC'), visited_at),
+SELECT network, peer_id, toString((argMax((address, port, agent, protocols, asn, organisation, country, hosting, prefix, facts_source, toDateTime(facts_date, 'UTC'), visited_at),
        (outcome = 'answered', visited_at)) AS last).1), last.2, last.3, last.4, last.5, last.6, last.7, last.8, last.9, last.10, last.11, last.12,
        count(), countIf(outcome = 'answered'), min(visited_at)
-FROM visits WHERE peer_id = @peer GROUP BY network ORDER BY network`
+FROM visits WHERE peer_id IN (SELECT arrayJoin(@peers)) GROUP BY network, peer_id ORDER BY network, peer_id`
 
 // crowdSQL counts who stood beside a peer, at once, as [Record] does: of its
 // agent in its /24 or /56, all there, of its agent in its AS, and anywhere.
@@ -69,17 +70,17 @@ FROM (
     GROUP BY peer_id)`
 
 // Sightings reads a peer from the record, once for each network that knows its
-// ID; none is no error. The crowd around it is counted over 31 days up to its
-// last answer.
+// ID and each way in which that is written there; none is no error. The crowd
+// around it is counted over 31 days up to its last answer.
 func Sightings(ctx context.Context, q analysis.Querier, peer string) ([]Sighting, error) {
-	rows, err := q.QueryContext(ctx, lastSQL, sql.Named("peer", peer))
+	rows, err := q.QueryContext(ctx, lastSQL, sql.Named("peers", identifier.Spellings(peer)))
 	if err != nil {
 		return nil, fmt.Errorf("look for peer: %w", err)
 	}
 	defer func() { _ = rows.Close() }()
 	var out []Sighting
 	for rows.Next() {
-		s, err := scanSighting(rows, peer)
+		s, err := scanSighting(rows)
 		if err != nil {
 			return nil, fmt.Errorf("look for peer: %w", err)
 		}
@@ -96,13 +97,12 @@ func Sightings(ctx context.Context, q analysis.Querier, peer string) ([]Sighting
 	return out, nil
 }
 
-func scanSighting(rows *sql.Rows, peer string) (s Sighting, err error) {
+func scanSighting(rows *sql.Rows) (s Sighting, err error) {
 	t := &s.Traits
-	t.PeerID = peer
 	var host, prefix string
 	var port uint16
 	var visits, answered uint64
-	err = rows.Scan(&s.Network, &host, &port, &t.Agent, &t.Protocols, &t.ASN, &t.Organisation, &t.Country, &t.Hosting, &prefix,
+	err = rows.Scan(&s.Network, &t.PeerID, &host, &port, &t.Agent, &t.Protocols, &t.ASN, &t.Organisation, &t.Country, &t.Hosting, &prefix,
 		&s.FactsSource, &s.FactsDate, &s.Last, &visits, &answered, &s.First)
 	if err != nil {
 		return s, err

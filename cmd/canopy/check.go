@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"maps"
 	"net/netip"
 	"os"
@@ -78,8 +79,10 @@ func newCheck(a *app) *cobra.Command {
 // checker asks what a newcomer to one network asks.
 type checker interface {
 	Network() observation.Network
-	ParseEntry(text string) error
-	ParseContent(id string) error
+	// ParseEntry and ParseContent give an entry point and an ID as the record keeps
+	// them, however they are written.
+	ParseEntry(text string) (string, error)
+	ParseContent(id string) (string, error)
 	Knock(ctx context.Context, entry string) (observation.Check, []observation.Holder, error)
 	Start(ctx context.Context, entries []string) (observation.Search, error)
 	Find(ctx context.Context, entries []string, id string) (observation.Search, []observation.Holder, error)
@@ -189,21 +192,44 @@ func (a *app) prepareChecks(o checkOptions, policy *crawler.Policy, list findabi
 			return runs, usageError{err}
 		}
 		runs = append(runs, &checkRun{checker: c, list: of, starts: o.starts, vantage: o.vantage, scope: scope})
-		for _, e := range of.EntryPoints {
-			if err := c.ParseEntry(e.Address); err != nil {
-				return runs, usagef("check: entry point of %s: %w", n.name, err)
-			}
-		}
-		for _, p := range of.Content {
-			if err := c.ParseContent(p.ID); err != nil {
-				return runs, usagef("check: %q of %s: %w", p.Name, n.name, err)
-			}
+		if err := unify(c, n.name, of); err != nil {
+			return runs, err
 		}
 		if len(of.EntryPoints) == 0 {
 			return runs, usagef("check: the list has no entry point of %s to start at", n.name)
 		}
 	}
 	return runs, nil
+}
+
+// unify writes entry points and IDs as the record keeps them, so that one has
+// one history in it, and refuses what the network does not know and what stands
+// there twice in two spellings.
+func unify(c checker, network string, list findability.List) error {
+	seen := map[string]string{}
+	take := func(into *string, parse func(string) (string, error)) error {
+		written := *into
+		canonical, err := parse(written)
+		if err != nil {
+			return err
+		}
+		if before, twice := seen[canonical]; twice {
+			return fmt.Errorf("%q is the same as %q", observation.Text(written), observation.Text(before))
+		}
+		seen[canonical], *into = written, canonical
+		return nil
+	}
+	for i := range list.EntryPoints {
+		if err := take(&list.EntryPoints[i].Address, c.ParseEntry); err != nil {
+			return usagef("check: entry point %d of %s: %w", i+1, network, err)
+		}
+	}
+	for i := range list.Content {
+		if err := take(&list.Content[i].ID, c.ParseContent); err != nil {
+			return usagef("check: %q of %s: %w", list.Content[i].Name, network, err)
+		}
+	}
+	return nil
 }
 
 // wanted are the networks of the list, or those of them that the user named.

@@ -124,8 +124,11 @@ func rememberedEntries(ctx context.Context, record *store.Store, r *checkRun) (e
 		for _, a := range addresses {
 			forms = append(forms, strings.TrimSuffix(a, "/p2p/"+id)+"/p2p/"+id)
 		}
-		if i := slices.IndexFunc(forms, func(form string) bool { return r.ParseEntry(form) == nil }); i >= 0 {
-			entries = append(entries, forms[i])
+		for _, form := range forms {
+			if entry, err := r.ParseEntry(form); err == nil {
+				entries = append(entries, entry)
+				break
+			}
 		}
 	}
 	if err := rows.Err(); err != nil {

@@ -34,13 +34,13 @@ func TestTheListIsSound(t *testing.T) {
 			t.Errorf("%s: %d pieces of content, %d entry points", n.name, len(of.Content), len(of.EntryPoints))
 		}
 		for _, p := range of.Content {
-			if err := c.ParseContent(p.ID); err != nil || p.Source == "" {
-				t.Errorf("%s: %q: %v", n.name, p.Name, err)
+			if id, err := c.ParseContent(p.ID); err != nil || id != p.ID || p.Source == "" {
+				t.Errorf("%s: %q: %q, %v", n.name, p.Name, id, err)
 			}
 		}
 		for _, e := range of.EntryPoints {
-			if err := c.ParseEntry(e.Address); err != nil || e.Source == "" || len(e.Clients) == 0 {
-				t.Errorf("%s: %q: %v", n.name, e.Address, err)
+			if entry, err := c.ParseEntry(e.Address); err != nil || entry != e.Address || e.Source == "" || len(e.Clients) == 0 {
+				t.Errorf("%s: %q: %q, %v", n.name, e.Address, entry, err)
 			}
 		}
 		known += len(of.Content) + len(of.EntryPoints)

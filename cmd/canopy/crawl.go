@@ -131,9 +131,26 @@ func (a *app) readPolicy(o crawlOptions) (*crawler.Policy, error) {
 	}
 	defer a.close("opt-out list", f.Close)
 	if policy.OptOut, err = crawler.ReadOptOut(f); err != nil {
-		return nil, usageError{err}
+		return nil, usagef("%s: %w", o.optOut, err)
+	}
+	if policy.OptOut.Empty() {
+		a.logger.Warn("the opt-out list names nobody", "file", o.optOut)
 	}
 	return policy, nil
+}
+
+// informedPolicy says who may be contacted where nothing else is asked of the
+// address data: they are opened if a wish needs them. who names what is to be done.
+func (a *app) informedPolicy(o crawlOptions, who string) (*crawler.Policy, error) {
+	policy, err := a.readPolicy(o)
+	if err != nil || !policy.OptOut.NeedsFacts() {
+		return policy, err
+	}
+	facts, err := a.openData()
+	if err != nil {
+		return nil, err
+	}
+	return policy, inform(policy, facts, who)
 }
 
 // prepareCrawl checks the settings of one crawl and makes its walker.

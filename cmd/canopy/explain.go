@@ -14,6 +14,7 @@ import (
 	"canopy/analysis/operator"
 	"canopy/crawler/address"
 	"canopy/crawler/observation"
+	"canopy/identifier"
 )
 
 // ruleFiles name a ruleset, a registry and labelled peers of the user's own.
@@ -83,7 +84,7 @@ func newExplain(a *app) *cobra.Command {
 		Long: `Print the facts of an address with the data set and day that each comes from, the
 evidence for its hosting class, the evidence with its weights on who runs it, and what
 would change the verdict. An address is looked up in the data sets alone. A peer is looked
-up in the record, by its whole ID; its facts are those of the day it was visited.`,
+up in the record, by its whole ID in any of its spellings; its facts are those of the day it was visited.`,
 		Example: "  canopy explain 207.241.224.2\n  canopy explain 12D3KooWKnDdG3iXw9eTFijk3EWSunZcFi54Zka4wmtqtt6rPxc8 --store chdb:demo/record --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			day := time.Time{}
@@ -159,11 +160,11 @@ func (a *app) explain(ctx context.Context, subject string, files ruleFiles, day 
 
 // parseAddress reads an address, with or without a port.
 func parseAddress(s string) (netip.Addr, bool) {
-	if addr, err := netip.ParseAddr(s); err == nil {
-		return addr.Unmap(), true
+	if addr, err := identifier.Address(s); err == nil {
+		return addr, true
 	}
 	if ap, err := netip.ParseAddrPort(s); err == nil {
-		return ap.Addr().Unmap(), true
+		return ap.Addr().WithZone("").Unmap(), true
 	}
 	return netip.Addr{}, false
 }
@@ -183,7 +184,11 @@ func explainLand(table *address.Table, addr netip.Addr) landExplanation {
 }
 
 // explainPeer explains a peer in every network whose record knows it.
-func (a *app) explainPeer(ctx context.Context, rules *operator.Rules, table *address.Table, peer string) (list []explanation, err error) {
+func (a *app) explainPeer(ctx context.Context, rules *operator.Rules, table *address.Table, subject string) (list []explanation, err error) {
+	peer, err := identifier.Peer(subject)
+	if err != nil {
+		return nil, usagef("explain: this is no address, and no peer of that ID can be in a record: %w", err)
+	}
 	record, err := a.readRecord(ctx)
 	if err != nil {
 		return nil, err
@@ -195,11 +200,11 @@ func (a *app) explainPeer(ctx context.Context, rules *operator.Rules, table *add
 	}
 	for i := range sightings {
 		seen := &sightings[i]
-		e := explanation{Subject: peer, Peer: seen, Land: explainLand(table, seen.Traits.Address)}
+		e := explanation{Subject: subject, Peer: seen, Land: explainLand(table, seen.Traits.Address)}
 		list = append(list, conclude(rules, e, seen.Traits))
 	}
 	if len(list) == 0 {
-		err = usagef("explain %q: this is no address, and no peer of that ID is in the record %s", observation.Text(peer), a.storeURL)
+		err = usagef("explain %s: no peer of that ID is in the record %s", peer, a.storeURL)
 	}
 	return list, err
 }

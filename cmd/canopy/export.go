@@ -5,13 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"canopy/analysis/operator"
 	"canopy/crawler/store"
+	"canopy/identifier"
 	"canopy/reports"
 	"canopy/reports/dataset"
 )
@@ -77,12 +77,9 @@ func (o *exportOptions) check() (dataset.Options, error) {
 		return opt, usagef("export: --out names no folder")
 	}
 	for _, text := range o.own {
-		p, err := netip.ParsePrefix(text)
-		if a, failed := netip.ParseAddr(text); failed == nil {
-			p, err = netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
-		}
+		p, err := identifier.Prefix(text)
 		if err != nil {
-			return opt, usagef("export: --own %q: want an address or a prefix such as 192.0.2.0/28", text)
+			return opt, usagef("export: --own: %w", err)
 		}
 		opt.Own = append(opt.Own, p)
 	}

@@ -72,7 +72,7 @@ func (o *labelOptions) register(cmd *cobra.Command) {
 	flags.StringVar(&o.pinning, "pinning", "", "`URL` of a pinning service's API to ask; its token is read from CANOPY_LABEL_TOKEN")
 	flags.BoolVar(&o.byHand, "by-hand", false, "ask nobody: print each CID and wait --timeout while you have it fetched")
 	flags.StringVar(&o.contact, "contact", "", "`URL` or mail address where people reach you; told to peers and to the service")
-	flags.StringVar(&o.optOut, "opt-out", "", "`file` with the addresses, prefixes and peers that are left out")
+	flags.StringVar(&o.optOut, "opt-out", "", "`file` with the addresses, prefixes, ASes and peers that are left out")
 	flags.StringVar(&o.out, "out", "labelled.csv", "`FILE` for the labelled peers; it must not be there yet")
 	flags.DurationVar(&o.limit, "limit", time.Hour, "time for the whole experiment")
 	flags.BoolVar(&o.local, "local", false, "allow loopback and private addresses, and no pause between questions")
@@ -148,7 +148,7 @@ func (a *app) label(ctx context.Context, o labelOptions) error {
 	if err != nil {
 		return err
 	}
-	policy, err := a.readPolicy(crawlOptions{local: o.local, optOut: o.optOut})
+	policy, err := a.informedPolicy(crawlOptions{local: o.local, optOut: o.optOut}, "label")
 	if err != nil {
 		return err
 	}

@@ -79,18 +79,9 @@ func (p politeProber) Probe(ctx context.Context, t observation.Target) (observat
 
 // readPolicy reads the wishes of those who opt out for the probes to come.
 func (n *observedNetwork) readPolicy() error {
-	policy, err := n.ob.readPolicy(n.observeSection.crawl)
+	policy, err := n.ob.informedPolicy(n.observeSection.crawl, n.name)
 	if err != nil {
 		return err
-	}
-	if policy.OptOut.NeedsFacts() {
-		facts, err := n.ob.openData()
-		if err != nil {
-			return err
-		}
-		if err := inform(policy, facts, n.name); err != nil {
-			return err
-		}
 	}
 	n.policy.Store(policy)
 	return nil

@@ -60,7 +60,7 @@ func addObserveFlags(flags *pflag.FlagSet, o *observeOptions) {
 	flags.StringSliceVar(&o.networks, "networks", names, "`networks` to observe, separated by commas")
 	flags.StringVar(&o.vantage, "vantage", "", "your `name` for the place that you look from, kept with every crawl")
 	flags.StringVar(&o.contact, "contact", "", "`URL` or mail address where people reach you; kept with crawls, and told to peers where the protocol can")
-	flags.StringVar(&o.optOut, "opt-out", "", "`file` with addresses and prefixes that are never contacted; read again before each crawl")
+	flags.StringVar(&o.optOut, "opt-out", "", "`file` with the addresses, prefixes, ASes and peers that are never contacted; read again before each crawl")
 	flags.StringVar(&o.listen, "listen", "127.0.0.1:9464", "`address` for metrics, health and status; empty for none")
 	flags.BoolVar(&o.status, "status", false, "say what the running observer is doing, and end")
 	flags.Float64Var(&o.watch.share, "watch-share", 1, "`share` of all peers that is probed between crawls, chosen by hash of their identity")

@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"canopy/crawler/observation"
+	"canopy/identifier"
 )
 
 // The two tables of rules that give an AS its hosting class; each explains
@@ -41,7 +42,7 @@ const key = 3
 func loadClasses() (*classes, error) {
 	c := &classes{known: map[uint32]Evidence{}, words: map[string][]word{}}
 	err := readRules("as.csv", asList, 5, func(f []string) error {
-		asn, err := parseASN(f[0])
+		asn, err := identifier.AS(f[0])
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/oschwald/maxminddb-golang/v2/mmdbdata"
 
 	"canopy/crawler/observation"
+	"canopy/identifier"
 )
 
 // Bounds of one record; those of publishers are far below.
@@ -235,7 +236,7 @@ func (r *record) number(p keyPlace, v scalar) (asn uint32, ok bool) {
 	if both && !p.numbered {
 		return 0, false
 	}
-	asn, err := parseASN(first)
+	asn, err := identifier.AS(first)
 	if err == nil && both {
 		if !prefixed(first) {
 			return 0, false
@@ -249,7 +250,7 @@ func (r *record) number(p keyPlace, v scalar) (asn uint32, ok bool) {
 // number counts where no key for one holds any.
 func (r *record) split(p keyPlace, v scalar) (name string) {
 	first, rest, _ := strings.Cut(v.text, " ")
-	asn, err := parseASN(first)
+	asn, err := identifier.AS(first)
 	if err != nil || !prefixed(first) {
 		return v.text
 	}

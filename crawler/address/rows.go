@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"canopy/crawler/observation"
@@ -119,19 +118,6 @@ func merge(layers []*layer) (out []*layer) {
 		into.rows, into.source = append(into.rows, l.rows...), append(into.source, l.source...)
 	}
 	return out
-}
-
-// parseASN reads an AS number of up to 4 bytes (RFC 6793), with or without
-// "AS" before it. Zero means not routed (RFC 7607).
-func parseASN(s string) (uint32, error) {
-	if prefixed(s) {
-		s = s[2:]
-	}
-	n, err := strconv.ParseUint(s, 10, 32)
-	if err != nil {
-		return 0, fmt.Errorf("%q is no AS number, which is a whole number from 0 to 4294967295", observation.Text(s))
-	}
-	return uint32(n), nil
 }
 
 // parseHosting reads a hosting class; empty and "unknown" mean that the table

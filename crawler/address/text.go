@@ -9,6 +9,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"canopy/identifier"
 )
 
 // maxTable bounds what is read of one table, in bytes: several times the
@@ -72,7 +74,7 @@ func (b *builder) addFields(fields []string, c columns) error {
 	}
 	var what said
 	if asn := get(c.asn); asn != "" {
-		if what.asn, err = parseASN(asn); err != nil {
+		if what.asn, err = identifier.AS(asn); err != nil {
 			return err
 		}
 	}

@@ -44,17 +44,24 @@ func (c *Checker) Close() error {
 // Network describes the DHT that is asked.
 func (c *Checker) Network() observation.Network { return c.w.Network() }
 
-// ParseEntry says whether text can be an entry point: a multiaddr that ends in
-// /p2p/ and a peer ID.
-func (c *Checker) ParseEntry(text string) error {
-	_, err := parseSeed(text)
-	return err
+// ParseEntry reads an entry point, a multiaddr that ends in /p2p/ and a peer
+// ID, and writes it as libp2p does, with the ID in base58.
+func (c *Checker) ParseEntry(text string) (string, error) {
+	s, err := parseSeed(text)
+	if err != nil {
+		return "", err
+	}
+	return s.String(), nil
 }
 
-// ParseContent says whether id is a CID.
-func (c *Checker) ParseContent(id string) error {
-	_, err := recordKey(id)
-	return err
+// ParseContent reads a CID in any base, and writes one of version 0 in base58,
+// any other in base32.
+func (c *Checker) ParseContent(id string) (string, error) {
+	parsed, err := readCID(id)
+	if err != nil {
+		return "", err
+	}
+	return parsed.String(), nil
 }
 
 // maxRecordKey is how long a key servers of the DHT accept, in bytes.
@@ -63,14 +70,23 @@ const maxRecordKey = 80
 // recordKey is what provider records of a CID are kept under: its multihash,
 // whatever the codec.
 func recordKey(id string) ([]byte, error) {
-	parsed, err := cid.Decode(id)
+	parsed, err := readCID(id)
 	if err != nil {
-		return nil, fmt.Errorf("read CID %q: %w", observation.Text(id), err)
-	}
-	if len(parsed.Hash()) > maxRecordKey {
-		return nil, fmt.Errorf("read CID %q: a hash of %d bytes is too long for the DHT", observation.Text(id), len(parsed.Hash()))
+		return nil, err
 	}
 	return parsed.Hash(), nil
+}
+
+// readCID reads the CID of content that the DHT can hold a record of.
+func readCID(id string) (cid.Cid, error) {
+	parsed, err := cid.Decode(id)
+	if err != nil {
+		return cid.Undef, fmt.Errorf("read CID %q: %w", observation.Text(id), err)
+	}
+	if len(parsed.Hash()) > maxRecordKey {
+		return cid.Undef, fmt.Errorf("read CID %q: a hash of %d bytes is too long for the DHT", observation.Text(id), len(parsed.Hash()))
+	}
+	return parsed, nil
 }
 
 // randomKey is the key of content that nobody has.

@@ -137,10 +137,10 @@ func TestCheckKeepsThePolicy(t *testing.T) {
 	if _, _, err := some.Find(ctx, []string{nodes[0].seed()}, content.String()); !errors.Is(err, stopped) {
 		t.Errorf("a search that was cut short ended with %v", err)
 	}
-	if err := some.ParseContent("Qm"); err == nil || !strings.Contains(err.Error(), `read CID "Qm"`) {
+	if _, err := some.ParseContent("Qm"); err == nil || !strings.Contains(err.Error(), `read CID "Qm"`) {
 		t.Errorf("what is no CID: %v", err)
 	}
-	if err := some.ParseEntry("router.example.org:6881"); err == nil || !strings.Contains(err.Error(), "must begin with /") {
+	if _, err := some.ParseEntry("router.example.org:6881"); err == nil || !strings.Contains(err.Error(), "must begin with /") {
 		t.Errorf("what is no multiaddr: %v", err)
 	}
 }

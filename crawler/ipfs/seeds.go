@@ -19,6 +19,9 @@ type seed struct {
 	text string
 }
 
+// String writes the entry point with the peer ID in base58.
+func (s seed) String() string { return s.addr.String() + "/p2p/" + s.peer.String() }
+
 func parseSeed(text string) (seed, error) {
 	m, err := multiaddr.NewMultiaddr(text)
 	if err != nil {
@@ -27,6 +30,9 @@ func parseSeed(text string) (seed, error) {
 	base, id := peer.SplitAddr(m)
 	if id == "" {
 		return seed{}, fmt.Errorf("parse bootstrap address %q: it must end in /p2p/ and a peer ID", text)
+	}
+	if len(base) == 0 {
+		return seed{}, fmt.Errorf("parse bootstrap address %q: it names a peer and not where it is, as /ip4/ADDRESS/tcp/PORT does before /p2p/", text)
 	}
 	return seed{id, base, text}, nil
 }

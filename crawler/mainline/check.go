@@ -2,11 +2,13 @@ package mainline
 
 import (
 	"context"
+	"encoding/base32"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"canopy/crawler/mainline/krpc"
@@ -46,15 +48,21 @@ func (c *Checker) Close() error { return c.phone.close() }
 // Network describes Mainline.
 func (c *Checker) Network() observation.Network { return Network() }
 
-// ParseEntry says whether text can be an entry point: host:port.
-func (c *Checker) ParseEntry(text string) error {
-	return Config{Bootstrap: []string{text}, Allow: c.cfg.Allow}.check()
-}
+// ParseEntry reads an entry point, host:port, and writes it in small letters,
+// an IPv4-mapped address as IPv4.
+func (c *Checker) ParseEntry(text string) (string, error) { return parseEntry(text) }
 
-// ParseContent says whether id is an info-hash of 40 hexadecimal digits.
-func (c *Checker) ParseContent(id string) error {
-	_, err := krpc.ParseID(id)
-	return err
+// ParseContent reads an info-hash, 40 hexadecimal digits or 32 of base32 (BEP 9),
+// and writes it in the former, in lower case.
+func (c *Checker) ParseContent(id string) (string, error) {
+	if raw, err := base32.StdEncoding.DecodeString(strings.ToUpper(id)); err == nil && len(raw) == krpc.IDLen {
+		return krpc.ID(raw).String(), nil
+	}
+	parsed, err := krpc.ParseID(id)
+	if err != nil {
+		return "", fmt.Errorf("read info-hash: %w", err)
+	}
+	return parsed.String(), nil
 }
 
 // maxAddresses bounds what one name may stand for.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -125,12 +126,8 @@ func (c Config) check() error {
 		return fmt.Errorf("configure Mainline walker: capabilities of a share of %g of the peers: want 0 to 1", c.Capabilities)
 	}
 	for _, b := range c.Bootstrap {
-		host, port, err := net.SplitHostPort(b)
-		if err != nil || host == "" {
-			return fmt.Errorf("read bootstrap node %q: want host:port, such as router.example.org:6881", b)
-		}
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return fmt.Errorf("read bootstrap node %q: port %q is not between 1 and 65535", b, port)
+		if _, err := parseEntry(b); err != nil {
+			return err
 		}
 	}
 	for _, b := range c.Bind {
@@ -139,6 +136,23 @@ func (c Config) check() error {
 		}
 	}
 	return nil
+}
+
+// parseEntry reads an entry point, host:port, and writes it in small letters,
+// an IPv4-mapped address as IPv4.
+func parseEntry(text string) (string, error) {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil || host == "" || strings.ContainsAny(host, " /") {
+		return "", fmt.Errorf("read bootstrap node %q: want host:port, such as router.example.org:6881", text)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
+		return "", fmt.Errorf("read bootstrap node %q: port %q is not between 1 and 65535", text, port)
+	}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return netip.AddrPortFrom(addr.Unmap(), uint16(n)).String(), nil
+	}
+	return net.JoinHostPort(strings.ToLower(host), strconv.FormatUint(n, 10)), nil
 }
 
 // parseBind reads a local address with or without a port.
