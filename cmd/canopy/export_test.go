@@ -24,7 +24,7 @@ func nebulaFolder(t *testing.T) string {
 	var visits, tables bytes.Buffer
 	var named []string
 	for i := range 60 {
-		id := "12D3KooWLmuM1iCsqAC14QNYrKwD9hZcsQwSisNRi7jBRCUQ" + string(rune('A'+i/10)) + string(rune('a'+i%10))
+		id := "12D3KooWLmuM1iCsqAC14QNYrKwD9hZcsQwSisNRi7jBRCUQya" + string(rune('A'+i/10)) + string(rune('a'+i%10))
 		named = append(named, id)
 		line := map[string]any{
 			"PeerID": id, "Maddrs": []string{fmt.Sprintf("/ip4/45.77.%d.7/tcp/4001", i+1)}, "Protocols": []string{"/ipfs/kad/1.0.0"}, "AgentVersion": "kubo/0.18.1",

@@ -7,14 +7,16 @@ import (
 
 	kbucket "github.com/libp2p/go-libp2p-kbucket"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"canopy/crawler/ipfs/endpoint"
 )
 
 // Bounds of the address book. What peers name costs memory for the length of a
 // crawl, and none of it can be believed.
 const (
-	maxPeerAddresses = 64      // kept of one peer
-	maxNamed         = 16      // taken from one mention of a peer, so that one liar cannot fill its entry
-	maxAddressBytes  = 512     // longer ones are dropped: certificate hashes and relays stay well below
+	maxPeerAddresses = 64 // kept of one peer
+	maxNamed         = 16 // taken from one mention of a peer, so that one liar cannot fill its entry
+	maxAddressBytes  = endpoint.MaxBytes
 	maxPeers         = 4 << 20 // later ones are visited without addresses
 )
 

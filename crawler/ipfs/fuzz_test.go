@@ -11,6 +11,8 @@ import (
 	"github.com/libp2p/go-msgio/pbio"
 	"github.com/multiformats/go-multiaddr"
 	"google.golang.org/protobuf/proto"
+
+	"canopy/crawler/ipfs/endpoint"
 )
 
 func FuzzReadReply(f *testing.F) {
@@ -51,7 +53,7 @@ func FuzzReadCard(f *testing.F) {
 		if !utf8.ValidString(got.Agent) || len(got.Protocols) > maxProtocols || len(v.known) > maxAddresses {
 			t.Fatalf("%+v", got)
 		}
-		for _, text := range append(addresses(v.known), got.Protocols...) {
+		for _, text := range append(endpoint.Texts(v.known), got.Protocols...) {
 			if !utf8.ValidString(text) {
 				t.Fatalf("%q", text)
 			}
@@ -73,15 +75,9 @@ func FuzzClassify(f *testing.F) {
 		if err != nil {
 			return
 		}
-		c, k := classify(m, p)
-		if k == direct && (!c.addr.IsValid() || c.addr.Addr().Is4In6() || c.addr.Addr().Zone() != "" || c.addr.Port() == 0) {
+		c, e := classify(m, p)
+		if e.Kind == endpoint.Direct && (!c.addr.IsValid() || !slices.Contains(preference, c.transport)) {
 			t.Fatalf("%s gave %+v", m, c)
-		}
-		if k == relayed {
-			_ = relayOf(m)
-		}
-		if c.name != "" && k != unsupported && !hostName.MatchString(c.name) {
-			t.Fatalf("%s gave the name %q", m, c.name)
 		}
 		w := &Walker{cfg: Config{Allow: func(netip.Addr) bool { return true }}.withDefaults()}
 		w.add(&route{}, p, m)

@@ -30,6 +30,7 @@ import (
 	madns "github.com/multiformats/go-multiaddr-dns"
 	manet "github.com/multiformats/go-multiaddr/net"
 
+	"canopy/crawler/ipfs/endpoint"
 	"canopy/crawler/observation"
 )
 
@@ -40,16 +41,16 @@ type Peer = peer.ID
 const DefaultProtocol = "/ipfs/kad/1.0.0"
 
 // Transport is a way to reach a peer.
-type Transport string
+type Transport = endpoint.Transport
 
 // The transports that the walker dials, in its order of preference: TCP costs
 // both sides less than QUIC, and whoever speaks WebSocket mostly speaks one of
 // these too.
 const (
-	TCP  Transport = "tcp"
-	QUIC Transport = "quic-v1"
-	WS   Transport = "ws"
-	WSS  Transport = "wss" // WebSocket over TLS
+	TCP  = endpoint.TCP
+	QUIC = endpoint.QUIC
+	WS   = endpoint.WS
+	WSS  = endpoint.WSS
 )
 
 var preference = []Transport{TCP, QUIC, WS, WSS}

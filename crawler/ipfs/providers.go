@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"canopy/crawler/ipfs/endpoint"
 	"canopy/crawler/observation"
 )
 
@@ -237,8 +238,8 @@ func (g *gathering) place(p peer.AddrInfo) netip.Addr {
 		return netip.Addr{}
 	}
 	for _, m := range p.Addrs {
-		if c, k := classify(m, p.ID); k == direct && g.w.cfg.Allow(c.addr.Addr()) {
-			return c.addr.Addr()
+		if e := endpoint.Read(m, string(p.ID)); e.Kind == endpoint.Direct && g.w.cfg.Allow(e.Addr.Addr()) {
+			return e.Addr.Addr()
 		}
 	}
 	return netip.Addr{}

@@ -9,6 +9,8 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/multiformats/go-multiaddr"
 	madns "github.com/multiformats/go-multiaddr-dns"
+
+	"canopy/crawler/ipfs/endpoint"
 )
 
 // Bounds of name resolution for one peer.
@@ -56,7 +58,7 @@ func (r *resolver) resolve(ctx context.Context, p Peer, names []multiaddr.Multia
 // route is what a visit has to go by.
 type route struct {
 	candidates []candidate
-	relays     []Peer   // sorted
+	relays     []string // sorted
 	refused    int      // addresses that Allow turned down
 	optedOut   bool     // Refuse turned down the peer itself
 	others     []string // what the addresses are that are not dialled, sorted
@@ -75,7 +77,7 @@ func (w *Walker) plan(ctx context.Context, p Peer, known []multiaddr.Multiaddr) 
 	var names, late []multiaddr.Multiaddr
 	for _, m := range known {
 		switch c, k := w.add(&r, p, m); {
-		case k != named:
+		case k != endpoint.Named:
 		case c.transport == WS || c.transport == WSS:
 			late = append(late, c.ma)
 		default:
@@ -106,20 +108,20 @@ func (w *Walker) addNamed(ctx context.Context, r *route, p Peer, names []multiad
 	}
 }
 
-func (w *Walker) add(r *route, p Peer, m multiaddr.Multiaddr) (candidate, kind) {
-	c, k := classify(m, p)
+func (w *Walker) add(r *route, p Peer, m multiaddr.Multiaddr) (candidate, endpoint.Kind) {
+	c, e := classify(m, p)
 	if c.transport != "" && !slices.Contains(w.cfg.Transports, c.transport) {
-		k = unsupported
+		e.Kind = endpoint.Other
 	}
 	switch {
-	case k == relayed:
-		r.relays = append(r.relays, relayOf(m))
-	case k == direct && !w.cfg.Allow(c.addr.Addr()):
+	case e.Kind == endpoint.Relayed:
+		r.relays = append(r.relays, e.Relay)
+	case e.Kind == endpoint.Direct && !w.cfg.Allow(c.addr.Addr()):
 		r.refused++
-	case k == direct:
+	case e.Kind == endpoint.Direct:
 		r.candidates = append(r.candidates, c)
-	case k == unsupported:
+	case e.Kind == endpoint.Other:
 		r.others = append(r.others, notDialled(m, p))
 	}
-	return c, k
+	return c, e.Kind
 }

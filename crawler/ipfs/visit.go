@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
+	"canopy/crawler/ipfs/endpoint"
 	"canopy/crawler/observation"
 )
 
@@ -57,7 +57,7 @@ func (v *visit) run(ctx context.Context) error {
 			break
 		}
 	}
-	v.result.Visit.Addresses, v.result.Visit.Relays = addresses(v.known), relays(v.known)
+	v.result.Visit.Addresses, v.result.Visit.Relays = endpoint.Texts(v.known), endpoint.Relays(v.known)
 	w.load.ended(v.peer, v.result.Visit.Outcome, v.result.Visit.Address, v.alive)
 	return nil
 }
@@ -101,9 +101,7 @@ func (v *visit) learn() {
 
 // add keeps an address, without the peer's own ID at its end.
 func (v *visit) add(m multiaddr.Multiaddr) {
-	if base, id := peer.SplitAddr(m); id == v.peer {
-		m = base
-	}
+	m = endpoint.Bare(m, string(v.peer))
 	if len(v.known) < maxAddresses && len(m) > 0 && !slices.ContainsFunc(v.known, m.Equal) {
 		v.known = append(v.known, m)
 	}
@@ -134,14 +132,14 @@ func (v *visit) unreachable(r route) {
 	}
 }
 
-func relayNames(relays []Peer) string {
+func relayNames(relays []string) string {
 	names := make([]string, 0, len(relays))
 	for _, r := range relays {
 		if r == "" {
 			names = append(names, "an unnamed relay")
 			continue
 		}
-		names = append(names, "relay "+r.String())
+		names = append(names, "relay "+r)
 	}
 	return strings.Join(names, ", ")
 }
@@ -159,28 +157,6 @@ func (v *visit) settle(a attempt) {
 func firstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	return line
-}
-
-// addresses writes multiaddrs as they are recorded: sorted, bounded, safe.
-func addresses(list []multiaddr.Multiaddr) []string {
-	texts := make([]string, 0, len(list))
-	for _, m := range list {
-		texts = append(texts, observation.Text(m.String()))
-	}
-	slices.Sort(texts)
-	return slices.Compact(texts)
-}
-
-// relays names the peers behind whose relays one of these addresses lies.
-func relays(list []multiaddr.Multiaddr) []string {
-	var ids []string
-	for _, m := range list {
-		if id := relayOf(m); id != "" {
-			ids = append(ids, id.String())
-		}
-	}
-	slices.Sort(ids)
-	return slices.Compact(ids)
 }
 
 // protocols writes protocol IDs as they are recorded.

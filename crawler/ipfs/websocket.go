@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/url"
-	"regexp"
 	"sync"
 	"time"
 
@@ -116,7 +115,3 @@ func (c *webSocket) SetWriteDeadline(t time.Time) error {
 	defer c.writing.Unlock()
 	return c.Conn.SetWriteDeadline(t)
 }
-
-// hostName is what may stand in a TLS handshake and in the head of a request as
-// the name of a peer's host.
-var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$`)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"canopy/crawler/observation"
+	"canopy/identifier"
 )
 
 // Sink takes what was read; the record is one.
@@ -32,7 +33,7 @@ type Options struct {
 	Vantage string
 	Facts   func(netip.Addr) observation.Facts // of an address, as is known today
 	Notes   []string                           // what a reader must know beside what the files tell
-	Allow   func(netip.Addr) bool              // is this address globally routable?
+	Allow   func(netip.Addr) bool              // may this address stand for a peer? default: public ones
 }
 
 // Report is what was read of one crawl.
@@ -43,6 +44,7 @@ type Report struct {
 	Bad      int               `json:"bad"`      // lines that can't be believed, left out
 	Repeated int               `json:"repeated"` // visits to a peer that was visited before, left out
 	Strange  int               `json:"strange"`  // neighbours that were never visited, left out of tables
+	Cut      Cuts              `json:"cut"`      // left out of lists of lines that were kept
 	Examples []string          `json:"examples,omitempty"`
 }
 
@@ -66,6 +68,9 @@ func Import(ctx context.Context, f Files, o Options, sink Sink) (*Report, error)
 	c, err := f.readHead(o.Network, o.Vantage)
 	if err != nil {
 		return nil, fmt.Errorf("import %s: %w", f.Prefix, err)
+	}
+	if o.Allow == nil {
+		o.Allow = public
 	}
 	r := &reader{Options: o, files: f, report: &Report{Crawl: c}, numbers: map[string]uint32{}}
 	if err := r.check(ctx); err != nil {
@@ -95,8 +100,9 @@ func (r *reader) check(ctx context.Context) error {
 	good := 0
 	err := eachLine(ctx, r.files.Visits, func(n int, line []byte, err error) error {
 		var v observation.Visit
+		var cut Cuts
 		if err == nil {
-			v, err = decodeVisit(line)
+			v, cut, err = decodeVisit(line, r.Allow)
 		}
 		if err != nil {
 			r.report.bad(r.files.Visits, n, err)
@@ -108,6 +114,7 @@ func (r *reader) check(ctx context.Context) error {
 			return nil
 		}
 		r.numbers[v.PeerID] = uint32(len(r.numbers))
+		r.report.Cut.add(cut)
 		if v.Outcome == observation.Answered {
 			r.reached++
 		}
@@ -157,8 +164,9 @@ func (r *reader) eachTable(ctx context.Context, count bool, each func(observatio
 	return eachLine(ctx, r.files.Neighbours, func(n int, line []byte, err error) error {
 		var in neighboursLine
 		var partial bool
+		var cut int
 		if err == nil {
-			in, partial, err = decodeNeighbours(line)
+			in, partial, cut, err = decodeNeighbours(line)
 		}
 		number, visited := r.numbers[in.PeerID]
 		if err == nil && !visited {
@@ -172,16 +180,29 @@ func (r *reader) eachTable(ctx context.Context, count bool, each func(observatio
 		}
 		e := observation.Edge{CrawlID: r.report.Crawl.ID, Network: r.Network.Name, Peer: number, Partial: partial}
 		for _, id := range in.NeighborIDs {
-			if to, ok := r.numbers[id]; ok && to != number {
+			to, ok := r.number(id)
+			switch {
+			case ok && to != number:
 				e.Neighbours = append(e.Neighbours, to)
-			} else if !ok && count {
+			case !ok && count:
 				r.report.Strange++
 			}
+		}
+		if count {
+			r.report.Cut.Neighbours += cut
 		}
 		slices.Sort(e.Neighbours)
 		e.Neighbours = slices.Compact(e.Neighbours)
 		return each(e)
 	})
+}
+
+// number is that of a peer that was visited, however its ID is written.
+func (r *reader) number(id string) (number uint32, visited bool) {
+	if number, visited = r.numbers[id]; !visited {
+		number, visited = r.numbers[identifier.Recorded(id)]
+	}
+	return number, visited
 }
 
 // hand is the second reading. When it ends early the crawl is marked so.
@@ -191,6 +212,9 @@ func (r *reader) hand(ctx context.Context, sink Sink) error {
 	c.Notes = append(c.Notes, r.Notes...)
 	if r.report.Bad > 0 {
 		c.Notes = append(c.Notes, fmt.Sprintf("%d lines of its files could not be believed and were left out.", r.report.Bad))
+	}
+	if cut := r.report.Cut.String(); cut != "" {
+		c.Notes = append(c.Notes, "Left out of its lists: "+cut+".")
 	}
 	c.Discovered, c.Reachable = uint64(len(r.numbers)), uint64(r.reached)
 	if err := sink.BeginCrawl(ctx, *c); err != nil {
@@ -244,7 +268,7 @@ func (r *reader) handVisits(ctx context.Context, sink Sink) error {
 		if err != nil {
 			return nil //nolint:nilerr // it was counted before
 		}
-		v, err := decodeVisit(line)
+		v, _, err := decodeVisit(line, r.Allow)
 		if err != nil || next == uint32(len(r.numbers)) || r.numbers[v.PeerID] != next { // bad, or visited before
 			return nil //nolint:nilerr // it was counted before
 		}
@@ -254,10 +278,8 @@ func (r *reader) handVisits(ctx context.Context, sink Sink) error {
 		if r.answeredPartly(v.Number, int(v.Neighbours)) {
 			v.Outcome, v.Detail, v.Partial = observation.Answered, "", true
 		}
-		if v.Address.IsValid() && (r.Allow == nil || r.Allow(v.Address.Addr())) {
+		if v.Address.IsValid() {
 			v.Facts = r.Facts(v.Address.Addr())
-		} else {
-			v.Address = netip.AddrPort{}
 		}
 		if list = append(list, v); len(list) == batch {
 			return flush()

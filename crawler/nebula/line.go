@@ -5,27 +5,66 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/multiformats/go-multiaddr"
+	"github.com/multiformats/go-multihash"
+
+	"canopy/crawler/ipfs/endpoint"
 	"canopy/crawler/observation"
+	"canopy/identifier"
 )
 
-// Bounds on what one line may hold.
+// Bounds on what one line may hold. A line that is longer is left out, lists
+// that are longer are cut.
 const (
 	maxLine      = 4 << 20 // bytes
 	maxAddresses = 256
 	maxProtocols = 256
 	maxNeighbour = 65_536
-	maxPeerID    = 128
 )
+
+// Cuts count what was left out of lines that were kept.
+type Cuts struct {
+	Addresses  int `json:"addresses"`  // beyond 256 of one peer, or longer than Canopy keeps
+	Protocols  int `json:"protocols"`  // beyond 256 of one peer
+	Neighbours int `json:"neighbours"` // beyond 65,536 of one peer
+	Unreadable int `json:"unreadable"` // addresses that are no multiaddr
+}
+
+func (c *Cuts) add(more Cuts) {
+	c.Addresses += more.Addresses
+	c.Protocols += more.Protocols
+	c.Neighbours += more.Neighbours
+	c.Unreadable += more.Unreadable
+}
+
+// String says in words what was left out; empty for nothing.
+func (c Cuts) String() string {
+	var parts []string
+	for _, p := range []struct {
+		n    int
+		what string
+	}{
+		{c.Addresses, "addresses beyond 256 of one peer or of 512 bytes"}, {c.Unreadable, "addresses that are no multiaddr"},
+		{c.Protocols, "protocols beyond 256 of one peer"}, {c.Neighbours, "neighbours beyond 65,536 of one peer"},
+	} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
 
 // visitLine is one line of the visits.
 type visitLine struct {
 	PeerID          string
-	Maddrs          []string
-	ListenMaddrs    []string
+	Maddrs          []string // that it dialled
+	FilteredMaddrs  []string // that it knew and did not dial
+	ListenMaddrs    []string // that the peer said it listens at
 	ConnectMaddr    *string
 	Protocols       []string
 	AgentVersion    string
@@ -43,46 +82,45 @@ type neighboursLine struct {
 	ErrorBits   string
 }
 
-// decodeVisit makes a visit of one line; Network, CrawlID, Number, Neighbours
-// and Facts are the caller's.
-func decodeVisit(line []byte) (v observation.Visit, err error) {
+// decodeVisit makes a visit of one line, and counts what it leaves out of its
+// lists; Network, CrawlID, Number, Neighbours and Facts are the caller's. allow
+// says which addresses may stand for the peer.
+func decodeVisit(line []byte, allow func(netip.Addr) bool) (v observation.Visit, cut Cuts, err error) {
 	var in visitLine
 	if err := json.Unmarshal(line, &in); err != nil {
-		return v, fmt.Errorf("no visit: %w", err)
+		return v, cut, fmt.Errorf("no visit: %w", err)
 	}
-	switch {
-	case !isPeerID(in.PeerID):
-		return v, errors.New("PeerID is no peer ID")
-	case !believable(in.VisitStartedAt):
-		return v, errors.New("VisitStartedAt is missing or no date of a crawl")
-	case len(in.Maddrs) > maxAddresses || len(in.ListenMaddrs) > maxAddresses:
-		return v, fmt.Errorf("it names more than %d addresses", maxAddresses)
-	case len(in.Protocols) > maxProtocols:
-		return v, fmt.Errorf("it names more than %d protocols", maxProtocols)
+	id, err := peerID(in.PeerID)
+	if err != nil {
+		return v, cut, err
 	}
-	v = observation.Visit{PeerID: in.PeerID, VisitedAt: in.VisitStartedAt.UTC(), Agent: observation.Text(in.AgentVersion)}
-	for _, p := range in.Protocols {
+	if !believable(in.VisitStartedAt) {
+		return v, cut, errors.New("VisitStartedAt is missing or no date of a crawl")
+	}
+	v = observation.Visit{PeerID: id, VisitedAt: in.VisitStartedAt.UTC(), Agent: observation.Text(in.AgentVersion)}
+	protocols := in.Protocols[:min(len(in.Protocols), maxProtocols)]
+	for _, p := range protocols {
 		v.Protocols = append(v.Protocols, observation.Text(p))
 	}
 	v.Outcome, v.Detail = outcome(in)
 	if took, err := time.ParseDuration(in.ConnectDuration); err == nil && took > 0 && took < time.Hour && in.ConnectErrorStr == "" {
 		v.Handshake = took
 	}
-	addressed(&v, in)
-	return v, nil
+	cut = places(&v, in, allow)
+	cut.Protocols = len(in.Protocols) - len(protocols)
+	return v, cut, nil
 }
 
-// isPeerID says whether a string may be a peer ID: base58, or the CID of a key.
-func isPeerID(s string) bool {
-	if len(s) < 8 || len(s) > maxPeerID {
-		return false
+// peerID reads the ID of a libp2p peer, as the record keeps it.
+func peerID(text string) (string, error) {
+	id, err := identifier.Peer(text)
+	if err != nil {
+		return "", fmt.Errorf("PeerID is no peer ID: %w", err)
 	}
-	for _, c := range []byte(s) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
-			return false
-		}
+	if _, err := multihash.FromB58String(id); err != nil {
+		return "", fmt.Errorf("PeerID is no peer ID: %s is that of a Mainline node", id)
 	}
-	return true
+	return id, nil
 }
 
 // outcomes are the errors that Nebula tells apart (db/errors.go there).
@@ -118,99 +156,86 @@ func outcome(in visitLine) (observation.Outcome, string) {
 	return kind, observation.Text("nebula: " + failed)
 }
 
-// decodeNeighbours reads one routing table.
-func decodeNeighbours(line []byte) (in neighboursLine, partial bool, err error) {
+// decodeNeighbours reads one routing table, and counts the entries that it leaves
+// out. A table that was cut is partial.
+func decodeNeighbours(line []byte) (in neighboursLine, partial bool, cut int, err error) {
 	if err := json.Unmarshal(line, &in); err != nil {
-		return in, false, fmt.Errorf("no routing table: %w", err)
+		return in, false, 0, fmt.Errorf("no routing table: %w", err)
 	}
 	bits := uint64(0)
 	if in.ErrorBits != "" {
 		if bits, err = strconv.ParseUint(in.ErrorBits, 2, 64); err != nil {
-			return in, false, errors.New("ErrorBits is no binary number")
+			return in, false, 0, errors.New("ErrorBits is no binary number")
 		}
 	}
-	switch {
-	case !isPeerID(in.PeerID):
-		return in, false, errors.New("PeerID is no peer ID")
-	case len(in.NeighborIDs) > maxNeighbour:
-		return in, false, fmt.Errorf("it names more than %d neighbours", maxNeighbour)
+	if in.PeerID, err = peerID(in.PeerID); err != nil {
+		return in, false, 0, err
 	}
-	return in, bits != 0, nil
+	if cut = len(in.NeighborIDs) - maxNeighbour; cut > 0 {
+		in.NeighborIDs = in.NeighborIDs[:maxNeighbour]
+	}
+	return in, bits != 0 || cut > 0, max(cut, 0), nil
 }
 
-// endpoint reads a multiaddr as far as the record wants it: where, over what,
-// and through which relay. ok is false for one without an IP address and port.
-func endpoint(multiaddr string) (at netip.AddrPort, transport, relay string, ok bool) {
-	parts := strings.Split(multiaddr, "/")
-	var addr netip.Addr
-	secured := false
-	for i := 1; i < len(parts); i++ {
-		next := ""
-		if i+1 < len(parts) {
-			next = parts[i+1]
-		}
-		switch parts[i] {
-		case "ip4", "ip6":
-			addr, _ = netip.ParseAddr(next)
-			i++
-		case "tcp", "udp":
-			port, err := strconv.ParseUint(next, 10, 16)
-			if err != nil {
-				return at, "", "", false
-			}
-			if at.Port() == 0 {
-				at, transport = netip.AddrPortFrom(addr.WithZone("").Unmap(), uint16(port)), parts[i]
-			}
-			i++
-		case "quic", "quic-v1", "webtransport":
-			transport = "quic-v1"
-		case "tls":
-			secured = true
-		case "ws", "wss":
-			if transport = "ws"; secured || parts[i] == "wss" {
-				transport = "wss"
-			}
-		case "p2p", "ipfs":
-			relay = next
-			i++
-		case "p2p-circuit":
-			return at, transport, relay, at.Addr().IsValid() && at.Port() > 0 && relay != ""
-		}
-	}
-	return at, transport, "", at.Addr().IsValid() && at.Port() > 0
-}
-
-// addressed fills in where a peer was contacted, all that it is known by, and
-// its relays. Nebula tells the former since 2025; else the first public address
-// stands for it.
-func addressed(v *observation.Visit, in visitLine) {
+// places fills in where a peer was contacted, all that it is known by, and its
+// relays, and counts what it leaves out. Nebula did not dial the addresses of
+// FilteredMaddrs, which tell as well as others who the peer is.
+func places(v *observation.Visit, in visitLine, allow func(netip.Addr) bool) (cut Cuts) {
+	hash, _ := multihash.FromB58String(v.PeerID) // decodeVisit has checked it
+	self := string(hash)
+	v.Address, v.Transport = contacted(in, self, allow)
+	var known []multiaddr.Multiaddr
 	seen := map[string]bool{}
-	take := func(multiaddr string, told bool) {
-		at, transport, relay, ok := endpoint(multiaddr)
-		switch {
-		case !ok:
-		case relay != "":
-			if isPeerID(relay) && len(v.Relays) < maxAddresses && !seen["relay "+relay] {
-				seen["relay "+relay] = true
-				v.Relays = append(v.Relays, relay)
-			}
-		case !v.Address.IsValid() && (told || public(at.Addr())):
-			v.Address, v.Transport = at, transport
-			if transport == "udp" { // what else runs over it is no transport of the record
-				v.Transport = ""
-			}
+	for _, text := range slices.Concat(in.Maddrs, in.ListenMaddrs, in.FilteredMaddrs) {
+		m, err := multiaddr.NewMultiaddr(text)
+		if err != nil {
+			cut.Unreadable++
+			continue
+		}
+		m = endpoint.Bare(m, self)
+		switch raw := string(m.Bytes()); {
+		case raw == "" || seen[raw]:
+		case len(known) == maxAddresses || len(raw) > endpoint.MaxBytes:
+			cut.Addresses++
+		default:
+			seen[raw] = true
+			known = append(known, m)
 		}
 	}
+	v.Addresses, v.Relays = endpoint.Texts(known), endpoint.Relays(known)
+	return cut
+}
+
+// contacted is where Nebula reached a peer, and over which transport. It tells
+// since 2025; else an address that it dialled stands for that, the first of a
+// transport that Canopy dials or, failing that, of another.
+func contacted(in visitLine, self string, allow func(netip.Addr) bool) (netip.AddrPort, string) {
+	var other endpoint.Endpoint
 	if in.ConnectMaddr != nil {
-		take(*in.ConnectMaddr, true)
-	}
-	for _, m := range append(in.Maddrs, in.ListenMaddrs...) {
-		take(m, false)
-		if m = observation.Text(m); !seen[m] {
-			seen[m] = true
-			v.Addresses = append(v.Addresses, m)
+		if e, ok := reached(*in.ConnectMaddr, self, allow); ok {
+			return e.Addr, string(e.Transport)
 		}
 	}
+	for _, text := range slices.Concat(in.Maddrs, in.ListenMaddrs) {
+		e, ok := reached(text, self, allow)
+		switch {
+		case ok && e.Kind == endpoint.Direct:
+			return e.Addr, string(e.Transport)
+		case ok && !other.Addr.IsValid():
+			other = e
+		}
+	}
+	return other.Addr, string(other.Transport)
+}
+
+// reached reads a multiaddr at which a peer may have been reached without a relay.
+func reached(text, self string, allow func(netip.Addr) bool) (e endpoint.Endpoint, ok bool) {
+	m, err := multiaddr.NewMultiaddr(text)
+	if err != nil {
+		return e, false
+	}
+	e = endpoint.Read(m, self)
+	return e, (e.Kind == endpoint.Direct || e.Kind == endpoint.Other) && e.Addr.IsValid() && allow(e.Addr.Addr())
 }
 
 func public(a netip.Addr) bool { return a.IsGlobalUnicast() && !a.IsPrivate() }

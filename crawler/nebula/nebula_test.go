@@ -13,16 +13,19 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/multiformats/go-multihash"
+
 	"canopy/crawler/observation"
+	"canopy/identifier"
 )
 
 const (
 	prefix = "2023-05-01T12:00"
 	head1  = `{"id":0,"state":"succeeded","started_at":"2023-05-01T12:00:00.5Z","finished_at":"2023-05-01T12:08:00Z","updated_at":"2023-05-01T12:08:00Z","created_at":"2023-05-01T12:00:00Z","crawled_peers":5,"dialable_peers":3,"undialable_peers":2,"remaining_peers":0,"version":"2.1.0"}`
-	alice  = "12D3KooWLmuM1iCsqAC14QNYrKwD9hZcsQwSisNRi7jBRCUQyaaa"
-	bob    = "QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN"
-	carol  = "12D3KooWRHqtQLWg1MBapz9KA7q3TWVhKvPQSJFYBMupycoLWccc"
-	relay  = "12D3KooWAGBxMK3Lj4TRfbiSuAsy9BKmLB16oTZZi8gjYM9UZrrr"
+	alice  = "12D3KooWCmWkjFhvwWE4WnFjpaiB1aCZfnLqKtHYb6HqH3JDuzxP"
+	bob    = "QmX4zTUJa1vDXjw3mTxwXBdCd9gThbggaHFGhA1QpnKdK6"
+	carol  = "12D3KooWEwdWbGSG2bnwqa4Kug6hsyjiSESbmLK3Nvj2Hn13CLvp"
+	relay  = "16Uiu2HAm4A1jA9DudCdRbVZLzWBtt24jtpLCYsB6KDy5EQGuqLJ4"
 )
 
 var visits = []string{
@@ -181,27 +184,14 @@ func TestPacked(t *testing.T) {
 	}
 }
 
-// TestEndpoint reads multiaddrs of all transports.
-func TestEndpoint(t *testing.T) {
-	for multiaddr, want := range map[string]string{
-		"/ip4/45.77.1.2/tcp/4001": "tcp", "/ip4/45.77.1.2/udp/4001/quic-v1": "quic-v1", "/ip4/45.77.1.2/tcp/8081/ws": "ws", "/ip4/45.77.1.2/tcp/443/tls/sni/a.libp2p.direct/ws": "wss",
-		"/ip4/45.77.1.2/tcp/443/wss": "wss", "/ip4/45.77.1.2/udp/4001/quic-v1/webtransport/certhash/uEi": "quic-v1", "/ip4/45.77.1.2/udp/4001/webrtc-direct/certhash/uEi": "",
-	} {
-		var v observation.Visit
-		if addressed(&v, visitLine{Maddrs: []string{multiaddr}}); v.Transport != want || !v.Address.IsValid() {
-			t.Errorf("%s is %v over %q, want %q", multiaddr, v.Address, v.Transport, want)
-		}
-	}
-}
-
 func TestBadLines(t *testing.T) {
-	bad := []string{"", "{", `{"PeerID":"=1+1"}`, `{"PeerID":"` + alice + `","VisitStartedAt":"1066-10-14T12:00:00Z"}`, visits[0] /* again */}
+	bad := []string{"", "{", `{"PeerID":"=1+1"}`, `{"PeerID":"` + alice + `","VisitStartedAt":"1066-10-14T12:00:00Z"}`, visits[0] /* again */, strings.Replace(visits[1], bob, bob[:len(bob)-1], 1)}
 	var s sink
 	r, err := read(t, folder(t, head1, append(slices.Clone(visits), bad...), append([]string{"nonsense"}, tables...)), &s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Visits != 3 || r.Bad != 4 || r.Repeated != 1 || r.Edges != 2 || len(r.Examples) != 4 {
+	if r.Visits != 3 || r.Bad != 5 || r.Repeated != 1 || r.Edges != 2 || len(r.Examples) != 5 {
 		t.Errorf("read %d visits, %d bad, %d again: %q", r.Visits, r.Bad, r.Repeated, r.Examples)
 	}
 	if !strings.Contains(r.Examples[1], "_visits.ndjson, line 6: PeerID is no peer ID") {
@@ -270,11 +260,11 @@ func FuzzVisit(f *testing.F) {
 		f.Add([]byte(line))
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
-		v, err := decodeVisit(line)
+		v, cut, err := decodeVisit(line, public)
 		if err != nil {
 			return
 		}
-		if !isPeerID(v.PeerID) || !slices.Contains(observation.Outcomes(), v.Outcome) || v.Handshake < 0 || len(v.Addresses) > 2*maxAddresses {
+		if id, err := identifier.Peer(v.PeerID); err != nil || id != v.PeerID || min(cut.Addresses, cut.Protocols, cut.Unreadable) < 0 || !slices.Contains(observation.Outcomes(), v.Outcome) || v.Handshake < 0 || len(v.Addresses) > maxAddresses || len(v.Protocols) > maxProtocols {
 			t.Fatalf("%q is read as %+v", line, v)
 		}
 		for _, s := range append([]string{v.Agent, v.Detail}, append(v.Protocols, v.Addresses...)...) {
@@ -293,8 +283,8 @@ func FuzzNeighbours(f *testing.F) {
 		f.Add([]byte(line))
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
-		in, _, err := decodeNeighbours(line)
-		if err == nil && (!isPeerID(in.PeerID) || len(in.NeighborIDs) > maxNeighbour) {
+		in, _, cut, err := decodeNeighbours(line)
+		if err == nil && (identifier.Recorded(in.PeerID) != in.PeerID || len(in.NeighborIDs) > maxNeighbour || cut < 0) {
 			t.Fatalf("%q is read as %+v", line, in)
 		}
 	})
@@ -315,7 +305,15 @@ func FuzzCrawl(f *testing.F) {
 func BenchmarkImport(b *testing.B) {
 	dir := b.TempDir()
 	var lines, named []string
-	id := func(i int) string { return fmt.Sprintf("12D3KooWLmuM1iCsqAC14QNYrKwD9hZcsQwSisNRi7jB%07d", i) }
+	var ids []string
+	for i := range 10_000 {
+		hash, err := multihash.Sum(fmt.Appendf(nil, "%d", i), multihash.SHA2_256, -1)
+		if err != nil {
+			b.Fatal(err)
+		}
+		ids = append(ids, hash.B58String())
+	}
+	id := func(i int) string { return ids[i] }
 	for i := range 10_000 {
 		lines = append(lines, strings.Replace(visits[0], alice, id(i), 1))
 		var list []string
