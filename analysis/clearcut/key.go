@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
+
+	"canopy/identifier"
 )
 
 // Key is a place in the key space, most significant bit first; shorter keys
@@ -48,10 +50,10 @@ func hexKey(id string, bits int) (k Key, err error) {
 	return k, nil
 }
 
-// hashedKey is SHA-256 of the bytes that an ID in base58 stands for (libp2p
-// kad-dht specification).
+// hashedKey is SHA-256 of the bytes that an ID in base58, or in another of its
+// spellings, stands for (libp2p kad-dht specification).
 func hashedKey(id string, bits int) (k Key, err error) {
-	raw, err := base58(id)
+	raw, err := base58(identifier.Recorded(id))
 	if err != nil {
 		return k, fmt.Errorf("derive key of %q: %w", id, err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"canopy/crawler/observation"
 	"canopy/crawler/store/storetest"
+	"canopy/identifier"
 )
 
 func TestChangesAreTrue(t *testing.T) {
@@ -141,5 +142,18 @@ func TestThoseWhoComeTogetherAreNoticed(t *testing.T) {
 		if err != nil || len(s) != 1 || s[0].Traits.Together != want {
 			t.Errorf("%s: %+v, %v, want %d together", id, s, err, want)
 		}
+	}
+}
+
+// TestSightingsInAnySpelling finds a peer that an old record has in another form
+// than today's.
+func TestSightingsInAnySpelling(t *testing.T) {
+	const peer = "12D3KooWCmWkjFhvwWE4WnFjpaiB1aCZfnLqKtHYb6HqH3JDuzxP"
+	recorded := identifier.Spellings(peer)[3]
+	r := &recorder{store: storetest.Migrated(t, "chdb:"+t.TempDir()), start: time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)}
+	r.crawl(t, 0, observation.Complete, []planned{{id: recorded, address: "10.2.0.1:4001", up: []int{0}}, {id: "other", address: "10.2.0.2:4001", up: []int{0}}})
+	s, err := Sightings(t.Context(), r.store.DB(), peer)
+	if err != nil || len(s) != 1 || s[0].Traits.PeerID != recorded || s[0].Answered != 1 || s[0].Traits.Neighbourhood != 2 {
+		t.Errorf("%+v, %v", s, err)
 	}
 }

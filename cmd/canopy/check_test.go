@@ -66,8 +66,20 @@ func TestCheckMistakesAreNamed(t *testing.T) {
 		"unknown network": {nil, "content:\n  - {name: x, network: gnutella, id: abc}\n", []string{"gnutella", "mainline"}},
 		"named network":   {[]string{"--network", "gnutella"}, "", []string{"gnutella"}},
 		"bad entry point": {nil, "entry_points:\n  - {network: mainline, address: nowhere}\ncontent:\n  - {name: x, network: mainline, id: 0123456789abcdef0123456789abcdef01234567}\n", []string{"nowhere", "host:port"}},
-		"starts":          {[]string{"--starts", "-1"}, "", []string{"--starts"}},
-		"rate":            {[]string{"--rate", "0"}, "", []string{"--rate"}},
+		"hash twice": {nil, "content:\n  - {name: x, network: mainline, id: 0123456789abcdef0123456789abcdef01234567}\n  - {name: y, network: mainline, id: 0123456789ABCDEF0123456789ABCDEF01234567}\n",
+			[]string{"\"y\" of mainline", "is the same as \"0123456789abcdef"}},
+		"hash twice in base32": {nil, "content:\n  - {name: x, network: mainline, id: 0123456789abcdef0123456789abcdef01234567}\n  - {name: y, network: mainline, id: AERUKZ4JVPG66AJDIVTYTK6N54ASGRLH}\n",
+			[]string{"\"AERUKZ4JVPG66AJDIVTYTK6N54ASGRLH\" is the same as"}},
+		"CID twice": {nil, "content:\n  - {name: x, network: ipfs, id: bafybeiaysi4s6lnjev27ln5icwm6tueaw2vdykrtjkwiphwekaywqhcjze}\n  - {name: y, network: ipfs, id: BAFYBEIAYSI4S6LNJEV27LN5ICWM6TUEAW2VDYKRTJKWIPHWEKAYWQHCJZE}\n",
+			[]string{"\"y\" of ipfs", "is the same as"}},
+		"entry point twice": {nil, "entry_points:\n  - {network: mainline, address: \"router.example.org:6881\"}\n  - {network: mainline, address: \"Router.Example.org:06881\"}\ncontent:\n  - {name: x, network: mainline, id: 0123456789abcdef0123456789abcdef01234567}\n",
+			[]string{"entry point 2 of mainline", "is the same as"}},
+		"peer without an address": {nil, "entry_points:\n  - {network: ipfs, address: /p2p/QmX4zTUJa1vDXjw3mTxwXBdCd9gThbggaHFGhA1QpnKdK6}\ncontent:\n  - {name: x, network: ipfs, id: bafybeiaysi4s6lnjev27ln5icwm6tueaw2vdykrtjkwiphwekaywqhcjze}\n",
+			[]string{"entry point 1 of ipfs", "not where it is"}},
+		"peer ID cut short": {nil, "entry_points:\n  - {network: ipfs, address: /ip4/127.0.0.1/tcp/1/p2p/QmX4zTUJa1vDXjw3mTxwXBdCd9gThbggaHFGhA1QpnKdK}\ncontent:\n  - {name: x, network: ipfs, id: bafybeiaysi4s6lnjev27ln5icwm6tueaw2vdykrtjkwiphwekaywqhcjze}\n",
+			[]string{"entry point 1 of ipfs", "QmX4zTUJa1vDXjw3mTxwXBdCd9gThbggaHFGhA1QpnKdK"}},
+		"starts": {[]string{"--starts", "-1"}, "", []string{"--starts"}},
+		"rate":   {[]string{"--rate", "0"}, "", []string{"--rate"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -236,5 +248,31 @@ func TestCheckCutShortKeepsWhatItFound(t *testing.T) {
 	r := canopy(t, "store", "sql", "SELECT count() FROM checks", "--format", "TSV", "--store", store)
 	if kept := strings.TrimSpace(r.stdout); kept != strconv.Itoa(printed) || printed > 100 {
 		t.Errorf("%s checks are kept, %d were printed: %s", kept, printed, r.stderr)
+	}
+}
+
+// TestListsAreKeptInOneForm reads entry points and IDs in other spellings than the
+// record has: each has one history there.
+func TestListsAreKeptInOneForm(t *testing.T) {
+	for i, list := range []string{
+		"entry_points:\n  - {network: mainline, address: \"[::ffff:127.0.0.1]:06881\"}\ncontent:\n  - {name: x, network: mainline, id: AERUKZ4JVPG66AJDIVTYTK6N54ASGRLH}\n",
+		"entry_points:\n  - {network: ipfs, address: /ip4/127.0.0.1/tcp/4001/ipfs/k51qzi5uqu5dh9xfmynw5q9n619fostvy6tu736bxnplmrcanj9boobiqxa1e8}\n" +
+			"content:\n  - {name: x, network: ipfs, id: BAFYBEIAYSI4S6LNJEV27LN5ICWM6TUEAW2VDYKRTJKWIPHWEKAYWQHCJZE}\n",
+	} {
+		a := &app{logger: slog.New(slog.DiscardHandler)}
+		o := checkOptions{list: write(t, "list.yaml", list)}
+		o.local, o.bind, o.protocol = true, []string{"127.0.0.1"}, "/ipfs/kad/1.0.0"
+		runs, _, err := a.readChecks(o)
+		if err != nil || len(runs) != 1 {
+			t.Fatalf("%d runs, %v", len(runs), err)
+		}
+		a.closeChecks(runs)
+		want := [][2]string{
+			{"127.0.0.1:6881", "0123456789abcdef0123456789abcdef01234567"},
+			{"/ip4/127.0.0.1/tcp/4001/p2p/12D3KooWCmWkjFhvwWE4WnFjpaiB1aCZfnLqKtHYb6HqH3JDuzxP", "bafybeiaysi4s6lnjev27ln5icwm6tueaw2vdykrtjkwiphwekaywqhcjze"},
+		}[i]
+		if got := [2]string{runs[0].list.EntryPoints[0].Address, runs[0].list.Content[0].ID}; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }

@@ -109,3 +109,17 @@ func TestLabelIsThoughtThrough(t *testing.T) {
 		})
 	}
 }
+
+// TestLabelHonoursSystems: an AS that opted out can only be left out where it is
+// known whose an address is.
+func TestLabelHonoursSystems(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "labelled.csv")
+	args := []string{"label", "--operator", "pinata", "--by-hand", "--contact", "test@example.org", "--local", "--out", out, "--opt-out", write(t, "optout.txt", "as64500\n")}
+	oneClearLine(t, canopy(t, append(args, "--data", t.TempDir())...), exitUsage, "label", "--opt-out names an AS", "--data")
+	table := filepath.Dir(write(t, "table.csv", "start,end,asn,organisation,country,hosting\n127.0.0.0,127.255.255.255,64500,Example,DE,hosting\n"))
+	_, address, _ := bitswapGateway(t)
+	r := canopy(t, append(args, "--data", table, "--connect", address, "--listen", "/ip4/127.0.0.1/tcp/0")...)
+	if r.code == exitDone || !strings.Contains(r.stderr, "connect to") || !strings.Contains(r.stderr, "gater") {
+		t.Errorf("a node of that AS: exit code %d, %s%s", r.code, r.stdout, r.stderr)
+	}
+}
