@@ -107,7 +107,7 @@ func (c *Checker) watch() { c.start.Do(func() { go c.w.load.watch(c.ctx) }) }
 func (c *Checker) fresh() *Walker {
 	c.watch()
 	w := *c.w
-	w.book = newBook()
+	w.book = newBook(w.mayDial)
 	return &w
 }
 

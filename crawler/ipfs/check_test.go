@@ -167,11 +167,11 @@ func TestReadProvidersIsBounded(t *testing.T) {
 		}
 		return list
 	}
-	s, err := newBook().readProviders(providing(t, many(500, 1), many(2000, 2)), 80)
+	s, err := newBook(dialAll).readProviders(providing(t, many(500, 1), many(2000, 2)), 80)
 	if err != nil || len(s.closer) != 80 || len(s.providers) != maxPerReply || !s.cut {
 		t.Errorf("%d closer, %d providers, cut %v, %v", len(s.closer), len(s.providers), s.cut, err)
 	}
-	s, err = newBook().readProviders(providing(t, nil, many(1, 10_000)), 80)
+	s, err = newBook(dialAll).readProviders(providing(t, nil, many(1, 10_000)), 80)
 	if err != nil || len(s.providers) != 1 || len(s.providers[0].Addrs) != providerAddrs {
 		t.Errorf("%+v, %v", s, err)
 	}
@@ -181,7 +181,7 @@ func TestReadProvidersIsBounded(t *testing.T) {
 		v.result.Visit.Outcome = observation.Answered
 		var o said
 		for j := range maxPerReply {
-			s, err := newBook().readProviders(providing(t, nil, []*pb.Message_Peer{{Id: slices.Concat([]byte{0x12, 0x20}, bytes.Repeat([]byte{byte(i), byte(j >> 8), byte(j), 1}, 8))}}), 80)
+			s, err := newBook(dialAll).readProviders(providing(t, nil, []*pb.Message_Peer{{Id: slices.Concat([]byte{0x12, 0x20}, bytes.Repeat([]byte{byte(i), byte(j >> 8), byte(j), 1}, 8))}}), 80)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -216,7 +216,7 @@ func FuzzReadProviders(f *testing.F) {
 	f.Add([]byte{8, 3})
 	f.Add([]byte{8, 3, 74, 2, 10, 0})
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		s, err := newBook().readProviders(raw, 80)
+		s, err := newBook(dialAll).readProviders(raw, 80)
 		if err != nil && (len(s.closer) > 0 || len(s.providers) > 0) || len(s.closer) > 80 || len(s.providers) > maxPerReply {
 			t.Fatalf("%d closer, %d providers, %v", len(s.closer), len(s.providers), err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/transport"
@@ -15,6 +16,9 @@ const (
 	stagger      = 250 * time.Millisecond  // until the next address is tried beside a silent one (RFC 8305)
 	openStagger  = time.Second             // the same once a transport stands and only the handshake is missing
 	refusalGrace = 1500 * time.Millisecond // for QUIC on a host that refuses TCP
+	spread       = 4 * time.Second         // in which all addresses are dialled, however many of them are silent
+	openSpread   = 16 * time.Second        // the same where transports stand and handshakes do not
+	busyHosts    = 8                       // of those that are to be left alone for a while, looked at before we wait
 )
 
 // link is an open connection to the peer that was asked for.
@@ -26,9 +30,10 @@ type link struct {
 
 // race dials candidates in order, each when those before it failed or kept us
 // waiting, until the first connection stands. Each host that is dialled was
-// booked with the pacer before, once per visit. The visit's own descriptor
-// serves one attempt over TCP or WebSocket; another beside it needs one more, and without
-// one waits for its turn.
+// booked with the pacer before; one that must be left alone for a while lets
+// others go first. The visit's own descriptor serves one attempt over TCP or
+// WebSocket; another beside it needs one more, and without one waits for its
+// turn.
 type race struct {
 	d      *dialer
 	peer   Peer
@@ -59,6 +64,7 @@ type progress struct {
 type patience struct {
 	answer    time.Duration // all of them together, or half of it each where that is later
 	handshake time.Duration // one whose transport stands: somebody is there, if slow
+	begin     time.Duration // after which no further one is dialled; zero: never
 }
 
 // race returns the first connection that stands, or how each candidate failed.
@@ -96,7 +102,7 @@ func (r *race) run(ctx context.Context) *link {
 		case e := <-r.events:
 			if e.conn == nil && e.err == nil {
 				r.place.progress(talkPatience)
-				r.timer.Reset(r.d.load.stretch(openStagger))
+				r.timer.Reset(r.d.load.stretch(min(openStagger, openSpread/time.Duration(len(r.list)))))
 				continue
 			}
 			r.ended(e.i)
@@ -140,18 +146,45 @@ func (r *race) fail(e progress) {
 	}
 }
 
-// start dials the next address, unless the pacer wants its host left alone for
-// a while.
+// pick moves the next address whose host may be contacted now to the front of
+// those that are to come, and books the dial. Otherwise it returns how long to
+// wait, or less than zero when there is nothing to wait for.
+func (r *race) pick() (wait time.Duration) {
+	wait = -1
+	var busy []netip.Addr
+	for at := r.next; at < len(r.list) && len(busy) < busyHosts; at++ {
+		c := r.list[at]
+		if slices.Contains(busy, c.addr.Addr()) {
+			continue
+		}
+		next := r.booked.book(r.d.cfg.Pacer, c.addr.Addr())
+		if next <= 0 {
+			copy(r.list[r.next+1:at+1], r.list[r.next:at])
+			r.list[r.next] = c
+			return 0
+		}
+		busy = append(busy, c.addr.Addr())
+		if wait < 0 || next < wait {
+			wait = next
+		}
+	}
+	return wait
+}
+
+// start dials the next address, unless the pacer wants all that are to come
+// left alone for a while.
 func (r *race) start(ctx context.Context) {
-	if r.next == len(r.list) {
+	if r.limit.begin > 0 && time.Since(r.began) > r.limit.begin {
+		r.list = r.list[:r.next]
+	}
+	if wait := r.pick(); wait > 0 {
+		r.timer.Reset(wait)
+		return
+	} else if wait < 0 {
 		return
 	}
 	i, c := r.next, r.list[r.next]
 	host := c.addr.Addr()
-	if wait := r.booked.take(r.d.cfg.Pacer, host); wait > 0 {
-		r.timer.Reset(wait)
-		return
-	}
 	if c.transport != QUIC {
 		if r.sockets > 0 && !r.d.load.trySocket() {
 			r.timer.Reset(stagger)
@@ -159,8 +192,9 @@ func (r *race) start(ctx context.Context) {
 		}
 		r.sockets++
 	}
+	r.booked.spend(host)
 	r.next++
-	r.timer.Reset(r.d.load.stretch(stagger))
+	r.timer.Reset(r.d.load.stretch(min(stagger, spread/time.Duration(len(r.list)))))
 	limit := max(r.limit.answer-time.Since(r.began), r.limit.answer/2)
 	if c.transport == QUIC && r.refused[host] {
 		limit = min(limit, refusalGrace)

@@ -20,7 +20,7 @@ func FuzzReadReply(f *testing.F) {
 	f.Add([]byte{8, 5})
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		const limit = 80
-		b := newBook()
+		b := newBook(dialAll)
 		r, err := b.readReply(raw, limit)
 		if err != nil && len(r.peers) > 0 || len(r.peers) > limit {
 			t.Fatalf("%d peers, %v", len(r.peers), err)
@@ -30,8 +30,8 @@ func FuzzReadReply(f *testing.F) {
 			if p.Validate() != nil || slices.Contains(r.peers[:i], n) {
 				t.Fatalf("peer %q is empty or named twice", p)
 			}
-			if known := b.take(p); len(known) > maxPeerAddresses {
-				t.Fatalf("%d addresses kept", len(known))
+			if known := b.take(p); len(known.addrs) > maxDialable+maxOthers {
+				t.Fatalf("%d addresses kept", len(known.addrs))
 			}
 		}
 	})
@@ -45,12 +45,13 @@ func FuzzReadCard(f *testing.F) {
 	}
 	f.Add(good.Bytes())
 	f.Add(append(good.Bytes(), good.Bytes()...))
+	w := &Walker{cfg: Config{Allow: everywhere}.withDefaults()}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		card, _ := readCard(bytes.NewReader(raw))
-		v := &visit{peer: keyOf(1)}
+		v := &visit{s: &walk{w: w}, peer: keyOf(1)}
 		v.describe(card)
 		got := v.result.Visit
-		if !utf8.ValidString(got.Agent) || len(got.Protocols) > maxProtocols || len(v.known) > maxAddresses {
+		if !utf8.ValidString(got.Agent) || len(got.Protocols) > maxProtocols || len(v.known) > maxDialable+maxOthers {
 			t.Fatalf("%+v", got)
 		}
 		for _, text := range append(endpoint.Texts(v.known), got.Protocols...) {

@@ -1,6 +1,7 @@
 package ipfs
 
 import (
+	"canopy/crawler/ipfs/endpoint"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ import (
 // Bounds of one reply.
 const (
 	maxPerReply   = 512 // providers that one peer is believed to name
-	providerAddrs = 16  // looked at of one provider
+	providerAddrs = 16  // kept of one provider, of those that may be dialled
 )
 
 // said is one answer to GET_PROVIDERS.
@@ -73,24 +74,44 @@ func (b *book) readProviders(raw []byte, closer int) (said, error) {
 	if m.GetType() != pb.Message_GET_PROVIDERS {
 		return s, fmt.Errorf("decode reply: it is of type %d, not GET_PROVIDERS", m.GetType())
 	}
-	for _, entry := range m.CloserPeers[:min(len(m.CloserPeers), closer)] {
+	for _, entry := range m.CloserPeers {
+		if len(s.closer) == closer {
+			s.cut = true
+			break
+		}
 		if n, ok := b.learn(entry.GetId(), entry.GetAddrs()); ok && !slices.Contains(s.closer, n.peer) {
 			s.closer = append(s.closer, n.peer)
 		}
 	}
-	s.cut = len(m.CloserPeers) > closer || len(m.ProviderPeers) > maxPerReply
-	for _, entry := range m.ProviderPeers[:min(len(m.ProviderPeers), maxPerReply)] {
+	known := make(map[Peer]bool)
+	for _, entry := range m.ProviderPeers {
 		id, err := peer.IDFromBytes(entry.GetId())
-		if err != nil || slices.ContainsFunc(s.providers, func(p peer.AddrInfo) bool { return p.ID == id }) {
-			continue
+		switch {
+		case err != nil || known[id]:
+		case len(s.providers) == maxPerReply:
+			s.cut = true
+		default:
+			known[id] = true
+			s.providers = append(s.providers, peer.AddrInfo{ID: id, Addrs: b.readable(id, entry.GetAddrs())})
 		}
-		info := peer.AddrInfo{ID: id}
-		for _, addr := range entry.GetAddrs()[:min(len(entry.GetAddrs()), providerAddrs)] {
-			if m, err := multiaddr.NewMultiaddrBytes(addr); len(addr) <= maxAddressBytes && err == nil {
-				info.Addrs = append(info.Addrs, m)
-			}
-		}
-		s.providers = append(s.providers, info)
 	}
 	return s, nil
+}
+
+// readable are the addresses of a provider that may be contacted, names left
+// out, and the first of very many: one says where it is.
+func (b *book) readable(id Peer, addrs [][]byte) (list []multiaddr.Multiaddr) {
+	for _, raw := range addrs {
+		m, err := multiaddr.NewMultiaddrBytes(raw)
+		if err != nil || len(raw) > maxAddressBytes || !b.may(m, id) {
+			continue
+		}
+		if e := endpoint.Read(m, string(id)); e.Kind != endpoint.Direct {
+			continue
+		}
+		if list = append(list, m); len(list) == providerAddrs {
+			break
+		}
+	}
+	return list
 }

@@ -140,9 +140,9 @@ type Walker struct {
 	seeds    []seed
 	identity *identity
 	dialer   *dialer
-	resolver *resolver
 	book     *book
 	load     *load
+	aside    []string // what a reader must know of entry points that are no peers, one sentence each
 }
 
 // New checks cfg and makes a walker with a fresh identity. It contacts nobody.
@@ -151,7 +151,8 @@ func New(cfg Config) (*Walker, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	w := &Walker{cfg: cfg, book: newBook(), load: newLoad(cfg.Visits)}
+	w := &Walker{cfg: cfg, load: newLoad(cfg.Visits)}
+	w.book = newBook(w.mayDial)
 	for _, s := range cfg.Bootstrap {
 		parsed, err := parseSeed(s)
 		if err != nil {
@@ -161,9 +162,6 @@ func New(cfg Config) (*Walker, error) {
 	}
 	var err error
 	if w.identity, err = newIdentity(cfg.Agent); err != nil {
-		return nil, err
-	}
-	if w.resolver, err = newResolver(cfg.Resolver); err != nil {
 		return nil, err
 	}
 	if w.dialer, err = newDialer(w.identity.key, cfg, w.load); err != nil {
@@ -210,13 +208,17 @@ func Describe(protocol string, k int) observation.Network {
 // PeerID writes the ID of p in base58.
 func (w *Walker) PeerID(p Peer) string { return p.String() }
 
-// Learnt says whether addresses of p became known that its last visit did not
-// have: a failure of that visit is then worth another look, whatever its kind.
-func (w *Walker) Learnt(p Peer) bool { return w.book.late(p) }
+// Learnt says whether there are addresses of p that its last visit did not dial:
+// a failure of that visit is then worth another look, whatever its kind.
+func (w *Walker) Learnt(p Peer) bool { return w.book.wanted(p) }
 
 // Health says whether this machine kept up with the walk, and if not, in one
-// sentence each, what suffered.
-func (w *Walker) Health() (degraded bool, notes []string) { return w.load.health() }
+// sentence each, what suffered, and what of all that was named was left out.
+func (w *Walker) Health() (degraded bool, notes []string) {
+	degraded, notes = w.load.health()
+	full, left := w.book.health()
+	return degraded || full, slices.Concat(notes, left, w.aside)
+}
 
 // Walk visits every peer that arrives on targets: see crawler.Walker.
 func (w *Walker) Walk(ctx context.Context, targets <-chan []Peer, results chan<- []observation.Result[Peer]) error {

@@ -39,14 +39,18 @@ type load struct {
 	noRoute6 map[Peer]bool // peers to whose IPv6 addresses there was no route
 	route6   bool          // somebody answered over IPv6
 	passed   map[Peer]bool // peers with addresses of other transports only
+	open     map[Peer]bool // peers that did not answer and have addresses that were not dialled
 	starved  int           // dials that our own limits prevented
 	sockets  chan struct{} // one for each descriptor in use
+
+	persisting chan struct{} // one for each visit that dials the rest of very many addresses
+	persisted  time.Duration // how long that took, of all visits together
 }
 
 func newLoad(visits int) *load {
 	return &load{
 		limit: min(firstActive, visits), most: min(visits, 512), doubtful: make(map[Peer]bool), noRoute6: make(map[Peer]bool), passed: make(map[Peer]bool),
-		sockets: make(chan struct{}, spareDescriptors()),
+		open: make(map[Peer]bool), persisting: make(chan struct{}, persistent), sockets: make(chan struct{}, spareDescriptors()),
 	}
 }
 
@@ -132,6 +136,17 @@ func (l *load) passedOver(p Peer) {
 	l.passed[p] = true
 }
 
+// untold notes whether it was left open where a peer is, for it did not answer
+// and not all of its addresses were dialled.
+func (l *load) untold(p Peer, open bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.open, p)
+	if open {
+		l.open[p] = true
+	}
+}
+
 // starve notes a dial that our own limits prevented.
 func (l *load) starve() {
 	l.mu.Lock()
@@ -155,6 +170,10 @@ func (l *load) health() (degraded bool, notes []string) {
 	}
 	if n := len(l.passed); n > 0 {
 		notes = append(notes, fmt.Sprintf("%d peers have only addresses that are not dialled (WebTransport, WebRTC)", n))
+	}
+	if n := len(l.open); n > 0 {
+		notes = append(notes, fmt.Sprintf(
+			"%d peers answered at none of the addresses that were dialled and have more than could be: they are unclassified and may be alive", n))
 	}
 	return degraded, notes
 }

@@ -115,6 +115,9 @@ func mesh(t testing.TB, nodes []*node) {
 
 func everywhere(netip.Addr) bool { return true }
 
+// dialAll is the policy of a walker that may go everywhere.
+var dialAll = (&Walker{cfg: Config{Allow: everywhere}.withDefaults()}).mayDial
+
 func newWalker(t testing.TB, cfg Config) *Walker {
 	t.Helper()
 	if cfg.Allow == nil {

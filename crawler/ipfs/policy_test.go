@@ -289,7 +289,7 @@ func TestConnectionsCloseAtOnce(t *testing.T) {
 func dialOne(t *testing.T, w *Walker, info peer.AddrInfo) *link {
 	t.Helper()
 	r := w.plan(t.Context(), info.ID, info.Addrs)
-	l, failed := w.dialer.race(t.Context(), info.ID, r.candidates, new(bookings), nil, patience{w.cfg.DialTimeout, w.cfg.DialTimeout})
+	l, failed := w.dialer.race(t.Context(), info.ID, r.candidates, new(bookings), nil, patience{answer: w.cfg.DialTimeout, handshake: w.cfg.DialTimeout})
 	if l == nil {
 		t.Fatal(judge(failed).err)
 	}

@@ -55,25 +55,19 @@ func (p *Prober) Probe(ctx context.Context, t observation.Target) (observation.P
 		return probe, fmt.Errorf("probe peer %s: %w", observation.Text(t.PeerID), err)
 	}
 	w := *p.w
-	w.book = newBook() // a probe has no use for whom the peer names
+	w.book = newBook(w.mayDial) // a probe has no use for whom the peer names
 	v := &visit{s: newWalk(&w, nil), peer: id}
 	for _, text := range t.Addresses {
 		if m, err := multiaddr.NewMultiaddr(text); err == nil {
 			v.add(m)
 		}
 	}
-	if r := w.plan(ctx, id, v.known); len(r.candidates) == 0 {
-		v.unreachable(r)
-	} else {
-		if !v.pace(ctx, r.candidates[0]) || !enter(ctx, w.load.sockets) {
-			return probe, ctx.Err()
-		}
-		defer leave(w.load.sockets)
-		probe.ProbedAt = time.Now()
-		err = v.knock(ctx, r.candidates)
-	}
+	err = v.meet(ctx, t.Address, patience{answer: w.cfg.DialTimeout, handshake: w.cfg.DialTimeout}, func(l *link) { v.knock(ctx, l) })
 	visit := &v.result.Visit
 	probe.Outcome, probe.RTT = visit.Outcome, visit.RTT
+	if !visit.VisitedAt.IsZero() {
+		probe.ProbedAt = visit.VisitedAt
+	}
 	if visit.Outcome == observation.Answered {
 		probe.Address = visit.Address
 	}
@@ -88,22 +82,8 @@ func (p *Prober) Probe(ctx context.Context, t observation.Target) (observation.P
 	return probe, nil
 }
 
-// knock dials and asks one question. The error is a shortage of this machine.
-func (v *visit) knock(ctx context.Context, list []candidate) error {
-	w := v.s.w
-	l, failed := w.dialer.race(ctx, v.peer, list, &v.booked, nil, patience{w.cfg.DialTimeout, w.cfg.DialTimeout})
-	if l == nil {
-		v.settle(judge(failed))
-		for _, a := range failed {
-			if ours(a) {
-				return a.err
-			}
-		}
-		return nil
-	}
-	defer l.Close() //nolint:errcheck // nothing hangs on it
-	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
-	go w.identity.serve(l, l.RemoteMultiaddr(), w.cfg.RequestTimeout)
+// knock asks one question.
+func (v *visit) knock(ctx context.Context, l *link) {
 	card, _ := v.identify(ctx, l)
 	q := &questions{v: v, l: l}
 	_, err := q.ask(ctx, []Peer{v.peer})
@@ -111,11 +91,10 @@ func (v *visit) knock(ctx context.Context, list []candidate) error {
 	visit.Address, visit.RTT, visit.Outcome = l.addr, q.rtt, observation.Answered
 	if q.answered == 0 {
 		v.settle(attempt{candidate: l.candidate, outcome: outcomeOf(err), err: err})
-		if visit.Outcome == observation.Reset && denies(card, w.cfg.Protocol) {
+		if visit.Outcome == observation.Reset && denies(card, v.s.w.cfg.Protocol) {
 			visit.Outcome = observation.WrongProtocol
 		}
 	}
-	return nil
 }
 
 // Network describes the DHT whose peers are asked.

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -223,6 +222,9 @@ func (g *gathering) take(o outcome) {
 		g.search.First, g.search.Hops = time.Since(g.began), o.from.depth+1
 	}
 	for _, p := range o.said.providers {
+		if p.ID == g.w.identity.self {
+			continue // we provide nothing
+		}
 		if _, known := g.found[p.ID]; !known && len(g.found) == maxProviders {
 			g.search.Cut = true
 			return
@@ -278,40 +280,18 @@ func (g *gathering) sum() observation.Search {
 
 // ask dials a peer and asks it once. How that ended is in the visit; the error
 // is a shortage of this machine, or why ctx ended.
-func (g *gathering) ask(ctx context.Context, p Peer, more ...multiaddr.Multiaddr) (*visit, said, error) {
-	v := &visit{s: g.s, peer: p}
+func (g *gathering) ask(ctx context.Context, p Peer, more ...multiaddr.Multiaddr) (v *visit, s said, err error) {
+	v = &visit{s: g.s, peer: p}
 	v.learn()
 	for _, m := range more {
 		v.add(m)
 	}
-	r := g.w.plan(ctx, p, v.known)
-	if len(r.candidates) == 0 {
-		v.unreachable(r)
-		return v, said{}, context.Cause(ctx)
-	}
-	if !v.pace(ctx, r.candidates[0]) || !enter(ctx, g.w.load.sockets) {
-		return v, said{}, context.Cause(ctx)
-	}
-	defer leave(g.w.load.sockets)
-	l, failed := g.w.dialer.race(ctx, p, r.candidates, &v.booked, v.place, v.patience())
-	if ctx.Err() != nil {
-		if l != nil {
-			_ = l.Close()
-		}
-		return v, said{}, context.Cause(ctx)
-	}
-	if l == nil {
-		v.settle(judge(failed))
-		for _, a := range failed {
-			if ours(a) {
-				return v, said{}, fmt.Errorf("dial %s: %w", p, a.err)
-			}
-		}
-		return v, said{}, nil
-	}
-	defer l.Close() //nolint:errcheck // nothing hangs on it
-	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
-	go g.w.identity.serve(l, l.RemoteMultiaddr(), g.w.cfg.RequestTimeout)
+	err = v.meet(ctx, netip.AddrPort{}, v.patience(), func(l *link) { s = g.question(ctx, v, l) })
+	return v, s, err
+}
+
+// question asks a peer over a connection.
+func (g *gathering) question(ctx context.Context, v *visit, l *link) said {
 	card, _ := v.identify(ctx, l)
 	v.describe(card)
 	visit := &v.result.Visit
@@ -323,8 +303,5 @@ func (g *gathering) ask(ctx context.Context, p Peer, more ...multiaddr.Multiaddr
 			visit.Outcome = observation.WrongProtocol
 		}
 	}
-	if ctx.Err() != nil {
-		return v, said{}, context.Cause(ctx)
-	}
-	return v, s, nil
+	return s
 }

@@ -42,13 +42,23 @@ func parseSeed(text string) (seed, error) {
 // error says of each what was wrong.
 func (w *Walker) Seeds(ctx context.Context) ([]Peer, error) {
 	var peers []Peer
+	var ours []string
 	texts := make(map[Peer]string)
+	w.aside = nil
 	for _, s := range w.seeds {
+		if s.peer == w.identity.self {
+			ours = append(ours, s.text+": "+ownID)
+			w.aside = append(w.aside, fmt.Sprintf("The entry point %s was set aside: %s.", observation.Text(s.text), ownID))
+			continue
+		}
 		w.book.learn([]byte(s.peer), [][]byte{s.addr.Bytes()})
 		if texts[s.peer] == "" {
 			peers = append(peers, s.peer)
 			texts[s.peer] = s.text
 		}
+	}
+	if len(peers) == 0 {
+		return nil, fmt.Errorf("find a bootstrap peer: none is a peer: %s", list(ours))
 	}
 	for round := 1; ; round++ {
 		wrong, again, err := w.visitSeeds(ctx, peers, texts)
@@ -59,7 +69,7 @@ func (w *Walker) Seeds(ctx context.Context) ([]Peer, error) {
 			return peers, nil
 		}
 		if !again || round == seedRounds {
-			return nil, fmt.Errorf("find a bootstrap peer: none of %d answered: %s", len(peers), list(wrong))
+			return nil, fmt.Errorf("find a bootstrap peer: none of %d answered: %s", len(peers), list(append(wrong, ours...)))
 		}
 		select { // js-libp2p turns away who comes more than 5 times in a second
 		case <-ctx.Done():

@@ -57,12 +57,16 @@ func (v *visit) talk(ctx context.Context, l *link) {
 	visit.Outcome, visit.Partial, visit.Detail = observation.Answered, partial, ""
 	switch {
 	case asked != nil:
-		visit.Detail = observation.Text("table cut short: " + firstLine(asked))
+		visit.Detail = "table cut short: " + firstLine(asked)
 	case q.cut:
 		visit.Detail = fmt.Sprintf("named more than %d peers in one reply", v.maxNamed())
 	case err != nil:
-		visit.Detail = observation.Text("identify: " + firstLine(err))
+		visit.Detail = "identify: " + firstLine(err)
 	}
+	if v.protocolsCut > 0 {
+		visit.Detail = detail(visit.Detail, fmt.Sprintf("%d more protocols than are kept", v.protocolsCut))
+	}
+	visit.Detail = observation.Text(visit.Detail)
 }
 
 // identify asks the peer who it is. What came before an error is kept.
@@ -79,13 +83,16 @@ func (v *visit) identify(ctx context.Context, l *link) (*identifypb.Identify, er
 func (v *visit) describe(card *identifypb.Identify) {
 	visit := &v.result.Visit
 	visit.Agent = observation.Text(card.GetAgentVersion())
-	visit.Protocols = protocols(card.GetProtocols())
+	visit.Protocols, v.protocolsCut = protocols(card.GetProtocols())
 	for _, raw := range card.GetListenAddrs() {
-		if len(raw) > maxAddressBytes {
-			continue
-		}
-		if m, err := multiaddr.NewMultiaddrBytes(raw); err == nil {
+		m, err := multiaddr.NewMultiaddrBytes(raw)
+		switch {
+		case err != nil:
+		case len(raw) > maxAddressBytes:
+			v.lost++
+		default:
 			v.add(m)
+			v.own = append(v.own, m)
 		}
 	}
 }
@@ -109,7 +116,11 @@ func speaks(card *identifypb.Identify, want string) string {
 		return observation.Text("speaks no DHT protocol, not " + want)
 	}
 	slices.Sort(dhts)
-	return observation.Text("speaks " + strings.Join(dhts[:min(len(dhts), 3)], ", ") + ", not " + want)
+	more := ""
+	if n := len(dhts) - 3; n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
+	}
+	return observation.Text("speaks " + strings.Join(dhts[:min(len(dhts), 3)], ", ") + more + ", not " + want)
 }
 
 // maxNamed is how many peers of one reply are believed: an honest one names k,

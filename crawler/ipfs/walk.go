@@ -114,8 +114,14 @@ func (v *visit) contact(ctx context.Context, list []candidate) error {
 		return nil
 	}
 	defer leave(load.sockets)
+	return v.dial(ctx, list, v.patience())
+}
+
+// dial does what contact says once it is the visit's turn. Shortages of this
+// machine are waited out.
+func (v *visit) dial(ctx context.Context, list []candidate, limit patience) error {
 	for try := 1; ; try++ {
-		short := v.once(ctx, list)
+		short := v.once(ctx, list, limit)
 		if short == nil || ctx.Err() != nil {
 			return nil
 		}
@@ -126,7 +132,7 @@ func (v *visit) contact(ctx context.Context, list []candidate) error {
 		} else if try == descriptorTries {
 			return fmt.Errorf("dial peers: %w: allow more open files (ulimit -n) or lower the number of visits", short)
 		}
-		load.starve()
+		v.s.w.load.starve()
 		v.s.w.cfg.Logger.Warn("wait for a free descriptor or port", "error", short)
 		if !sleep(ctx, min(time.Duration(try)*shortageWait, 3*time.Second)) {
 			return nil
@@ -136,10 +142,10 @@ func (v *visit) contact(ctx context.Context, list []candidate) error {
 
 // once makes one try and settles the visit. When limits of this machine stood
 // in the way and nobody answered, it returns that error.
-func (v *visit) once(ctx context.Context, list []candidate) (short error) {
-	l, failed := v.s.w.dialer.race(ctx, v.peer, list, &v.booked, v.place, v.patience())
+func (v *visit) once(ctx context.Context, list []candidate, limit patience) (short error) {
+	l, failed := v.s.w.dialer.race(ctx, v.peer, list, &v.booked, v.place, limit)
 	if l != nil {
-		v.alive = true
+		v.alive, v.reached = true, true
 		v.talk(ctx, l)
 		return nil
 	}
@@ -165,18 +171,18 @@ func (v *visit) patience() patience {
 	handshake := max(all, v.s.w.cfg.RequestTimeout)
 	switch {
 	case v.s.once:
-		return patience{all, handshake}
+		return patience{answer: all, handshake: handshake}
 	case v.again:
-		return patience{all * 7 / 12, handshake}
+		return patience{answer: all * 7 / 12, handshake: handshake}
 	default:
-		return patience{all / 3, all / 3}
+		return patience{answer: all / 3, handshake: all / 3}
 	}
 }
 
 // pace waits until the host of c may be contacted.
 func (v *visit) pace(ctx context.Context, c candidate) bool {
 	for {
-		wait := v.booked.take(v.s.w.cfg.Pacer, c.addr.Addr())
+		wait := v.booked.book(v.s.w.cfg.Pacer, c.addr.Addr())
 		if wait <= 0 {
 			return true
 		}

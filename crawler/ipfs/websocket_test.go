@@ -156,15 +156,15 @@ func TestWebSocketComesLast(t *testing.T) {
 		t.Errorf("%s over %q, %d names looked up", v.Visit.Outcome, v.Visit.Transport, looked.n.Load())
 	}
 	one, two := netip.AddrPortFrom(loopback(1), 1), netip.AddrPortFrom(loopback(1), 2)
-	list := rank([]candidate{
+	list, spare := rank([]candidate{
 		{transport: WSS, addr: one}, {transport: WS, addr: two}, {transport: QUIC, addr: one}, {transport: TCP, addr: one},
 	})
 	var order []Transport
 	for _, c := range list {
 		order = append(order, c.transport)
 	}
-	if want := []Transport{TCP, QUIC, WS}; !slices.Equal(order, want) {
-		t.Errorf("dialled in the order %q, want %q", order, want)
+	if want := []Transport{TCP, QUIC, WS}; !slices.Equal(order, want) || len(spare) != 1 || spare[0].transport != WSS {
+		t.Errorf("dialled in the order %q, want %q; spare are %v", order, want, spare)
 	}
 }
 

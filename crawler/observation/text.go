@@ -14,8 +14,18 @@ const MaxText = 256
 // UTF-8 becomes \xNN, and runes that steer a terminal or reorder a line
 // (control, format and separator characters other than a plain space) become
 // \u{NNNN}. What is longer than [MaxText] bytes is cut and ends in "…".
-func Text(raw string) string {
-	if len(raw) <= MaxText && plain(raw) {
+func Text(raw string) string { return text(raw, MaxText) }
+
+// MaxAddress is the longest string, in bytes, that [Address] lets through.
+const MaxAddress = 1024
+
+// Address is [Text] for an address in a network's own notation, with more room:
+// one that is cut leads nowhere. A multiaddr that can be dialled, with a host
+// name of 253 bytes twice in it, takes some 550.
+func Address(raw string) string { return text(raw, MaxAddress) }
+
+func text(raw string, most int) string {
+	if len(raw) <= most && plain(raw) {
 		return raw
 	}
 	var b strings.Builder
@@ -28,7 +38,7 @@ func Text(raw string) string {
 		case !harmless(r):
 			piece = fmt.Sprintf(`\u{%04x}`, r)
 		}
-		if b.Len()+len(piece) > MaxText-len("…") {
+		if b.Len()+len(piece) > most-len("…") {
 			b.WriteString("…")
 			break
 		}

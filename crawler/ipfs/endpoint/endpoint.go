@@ -13,9 +13,9 @@ import (
 	"canopy/crawler/observation"
 )
 
-// MaxBytes is how long a multiaddr may be in its binary form: certificate hashes
-// and relays stay well below.
-const MaxBytes = 512
+// MaxBytes is how long a multiaddr may be in its binary form: longer than any
+// that can be dialled, with a host name of 253 bytes twice in it.
+const MaxBytes = 1024
 
 // Transport is a way to reach a peer, as the record names it.
 type Transport string
@@ -206,7 +206,7 @@ func relayOf(m multiaddr.Multiaddr) string {
 func Texts(list []multiaddr.Multiaddr) []string {
 	texts := make([]string, 0, len(list))
 	for _, m := range list {
-		texts = append(texts, observation.Text(m.String()))
+		texts = append(texts, observation.Address(m.String()))
 	}
 	slices.Sort(texts)
 	return slices.Compact(texts)
