@@ -214,17 +214,15 @@ func (g *gathering) take(o outcome) {
 	for _, p := range o.said.closer {
 		g.add(p, o.from.depth+1)
 	}
-	if len(o.said.providers) == 0 {
+	providers := slices.DeleteFunc(o.said.providers, func(p peer.AddrInfo) bool { return p.ID == g.w.identity.self }) // we provide nothing
+	if len(providers) == 0 {
 		return
 	}
 	g.search.Namers++
 	if g.search.First == 0 {
 		g.search.First, g.search.Hops = time.Since(g.began), o.from.depth+1
 	}
-	for _, p := range o.said.providers {
-		if p.ID == g.w.identity.self {
-			continue // we provide nothing
-		}
+	for _, p := range providers {
 		if _, known := g.found[p.ID]; !known && len(g.found) == maxProviders {
 			g.search.Cut = true
 			return
