@@ -138,7 +138,7 @@ func (r *Result) warn() {
 		}
 	}
 	if cut > 0 {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("Where more holders are named than are believed, numbers are floors: so for %s.", pieces(cut)))
+		r.Warnings = append(r.Warnings, fmt.Sprintf("Where more is named than is believed or asked, numbers are floors: so for %s.", pieces(cut)))
 	}
 	if lone > 0 {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("A single node named who has %s: it may be wrong, or lie.", pieces(lone)))

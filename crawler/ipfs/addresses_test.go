@@ -430,6 +430,19 @@ func TestProvidersArePlacedBehindPrivateAddresses(t *testing.T) {
 	}
 }
 
+// TestSearchThatMetItsBoundSaysSo ends a search for want of questions: that is no
+// proof that nobody provides what it looked for.
+func TestSearchThatMetItsBoundSaysSo(t *testing.T) {
+	for _, asked := range []int{0, searchPeers} {
+		g := newGathering(newWalker(t, Config{Bootstrap: []string{refusing(0) + "/p2p/" + stranger(t).String()}}), []byte("key"))
+		g.add(stranger(t), 0)
+		g.asked = asked
+		if err := g.run(t.Context()); err != nil || g.search.Cut != (asked > 0) {
+			t.Errorf("after %d questions: cut %v, %v", asked, g.search.Cut, err)
+		}
+	}
+}
+
 // TestLongAddressesAreRecordedWhole records an address with names of full length.
 func TestLongAddressesAreRecordedWhole(t *testing.T) {
 	name := strings.Repeat("a", 60) + "." + strings.Repeat("b", 60) + "." + strings.Repeat("c", 60) + "." + strings.Repeat("d", 60) + ".example"

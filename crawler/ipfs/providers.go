@@ -169,6 +169,7 @@ func (g *gathering) run(ctx context.Context) (failed error) {
 		}
 		if over {
 			g.took = time.Since(g.began)
+			g.search.Cut = g.search.Cut || g.asked >= searchPeers && g.next() != nil
 			stop()
 			for range under {
 				g.search.Queries += (<-outcomes).v.result.Visit.Queries

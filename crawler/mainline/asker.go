@@ -20,6 +20,7 @@ import (
 // address family: a well-behaved presence of our own, apart from the walk.
 type asker struct {
 	cfg     Config
+	id      krpc.ID
 	servers [families]*dht.Server
 	local   [families]netip.AddrPort
 	want    []anacrolix.Want
@@ -31,7 +32,7 @@ type asker struct {
 // openAsker starts nodes with the given ID on the given local addresses. A
 // read-only one answers nobody and says so (BEP 43), so that it enters no table.
 func openAsker(cfg Config, pulse *pulse, id krpc.ID, readOnly bool, bind ...netip.Addr) (*asker, error) {
-	a := &asker{cfg: cfg, self: map[Peer]bool{}, pulse: pulse}
+	a := &asker{cfg: cfg, id: id, self: map[Peer]bool{}, pulse: pulse}
 	for _, local := range bind {
 		f := familyOf(local)
 		if a.servers[f] != nil {
@@ -83,7 +84,7 @@ func (a *asker) close() {
 
 // find asks a node for nodes near target, up to tries times if it stays silent,
 // and returns what it named. An answer counts only with the ID asked for; a peer
-// without an ID may have any.
+// without an ID may have any but our own.
 func (a *asker) find(ctx context.Context, p Peer, target krpc.ID, tries int) (named []Peer, sent int, ok bool) {
 	s, addr := a.servers[p.family()], p.Addr()
 	if s == nil || a.self[p] || !a.cfg.allowed(addr) || a.cfg.Refuse(p.ID.String()) || a.spares != nil && a.spares(&p.ID) {
@@ -101,7 +102,7 @@ func (a *asker) find(ctx context.Context, p Peer, target krpc.ID, tries int) (na
 		if r.Err != nil {
 			continue
 		}
-		if r.Reply.Y != "r" || r.Reply.R == nil || p.ID != (krpc.ID{}) && krpc.ID(r.Reply.R.ID) != p.ID {
+		if r.Reply.Y != "r" || r.Reply.R == nil || krpc.ID(r.Reply.R.ID) == a.id || p.ID != (krpc.ID{}) && krpc.ID(r.Reply.R.ID) != p.ID {
 			return nil, sent, false
 		}
 		if sent == 1 {
@@ -109,7 +110,7 @@ func (a *asker) find(ctx context.Context, p Peer, target krpc.ID, tries int) (na
 		}
 		r.Reply.R.ForAllNodes(func(n anacrolix.NodeInfo) {
 			ip, valid := netip.AddrFromSlice(n.Addr.IP)
-			if at := netip.AddrPortFrom(ip.Unmap(), uint16(n.Addr.Port)); valid && a.cfg.allowed(at) && len(named) < maxHeard {
+			if at := netip.AddrPortFrom(ip.Unmap(), uint16(n.Addr.Port)); valid && a.cfg.allowed(at) && krpc.ID(n.ID) != a.id && len(named) < maxHeard {
 				named = append(named, NewPeer(krpc.ID(n.ID), at))
 			}
 		})

@@ -65,11 +65,11 @@ func (c *Checker) ParseContent(id string) (string, error) {
 	return parsed.String(), nil
 }
 
-// maxAddresses bounds what one name may stand for.
-const maxAddresses = 16
+// maxAddresses bounds what one name may stand for, of what may be contacted.
+const maxAddresses = 64
 
 // addresses looks an entry point up. Those that may not be contacted are left
-// out.
+// out; why says so where that is all of them, and how many there were too many.
 func (c *Checker) addresses(ctx context.Context, entry string) (addrs []netip.AddrPort, why string, err error) {
 	host, port, err := net.SplitHostPort(entry)
 	if err != nil {
@@ -86,15 +86,27 @@ func (c *Checker) addresses(ctx context.Context, entry string) (addrs []netip.Ad
 	if err != nil {
 		return nil, "the name can't be resolved", nil //nolint:nilerr // a name that is gone is a result
 	}
-	for _, ip := range ips[:min(len(ips), maxAddresses)] {
-		if addr := netip.AddrPortFrom(ip.Unmap(), uint16(number)); c.cfg.allowed(addr) {
+	addrs, cut := c.endpoints(ips, uint16(number))
+	switch {
+	case len(addrs) == 0:
+		why = fmt.Sprintf("%d addresses outside the space that may be contacted", len(ips))
+	case cut > 0:
+		why = fmt.Sprintf("%d more addresses of this name were not asked", cut)
+		c.cfg.Logger.Warn("entry point stands for too many addresses", "entry", observation.Text(entry), "not asked", cut)
+	}
+	return addrs, why, nil
+}
+
+// endpoints are the addresses that may be contacted, the first of too many, and
+// how many are left out.
+func (c *Checker) endpoints(ips []netip.Addr, port uint16) (addrs []netip.AddrPort, cut int) {
+	for _, ip := range ips {
+		if addr := netip.AddrPortFrom(ip.Unmap(), port); c.cfg.allowed(addr) {
 			addrs = append(addrs, addr)
 		}
 	}
-	if len(addrs) == 0 {
-		why = fmt.Sprintf("%d addresses outside the space that may be contacted", len(ips))
-	}
-	return addrs, why, nil
+	cut = max(0, len(addrs)-maxAddresses)
+	return addrs[:len(addrs)-cut], cut
 }
 
 // Knock asks each address of an entry point for nodes near a random key. The
@@ -123,6 +135,9 @@ func (c *Checker) Knock(ctx context.Context, entry string) (observation.Check, [
 			check.Agent = agent(s.message.Version)
 			check.Named = uint32(len(c.named(s.message)))
 		}
+		if check.Detail = why; s.outcome == observation.WrongIdentity {
+			check.Detail = mirrored(s.message.ID)
+		}
 	}
 	check.Took = time.Since(check.CheckedAt)
 	return check, holders, nil
@@ -136,7 +151,7 @@ func (c *Checker) findNode(target krpc.ID) func(b, tid []byte) []byte {
 func (c *Checker) named(m *krpc.Message) []Peer {
 	var set heard
 	add := func(n krpc.Node) {
-		if c.cfg.allowed(n.Addr) && !c.cfg.Refuse(n.ID.String()) {
+		if c.cfg.allowed(n.Addr) && n.ID != c.phone.ask.ID && !c.cfg.Refuse(n.ID.String()) {
 			set.add(NewPeer(n.ID, n.Addr))
 		}
 	}

@@ -11,10 +11,15 @@ import (
 // of one family share the work.
 const feedBatch = 64
 
+// itself explains why an endpoint is no peer.
+const itself = "it is ourselves"
+
 // dispatcher hands targets to the sockets of their family. A peer that may not
 // be contacted gets its result here.
 type dispatcher struct {
 	cfg     *Config
+	self    *self
+	counts  *counters
 	feeds   [families]chan []Peer // nil where there is no socket
 	queue   [families][]Peer
 	seen    *census
@@ -76,7 +81,10 @@ func (d *dispatcher) take(ctx context.Context, batch []Peer) bool {
 			refused = append(refused, notContacted(p, fmt.Sprintf("no local %s address to ask from", f)))
 		case p.port == 0 || !d.cfg.Allow(p.Addr()):
 			refused = append(refused, notContacted(p, "address may not be contacted"))
+		case p.ID == d.self.id, d.self.socket(p.Addr()):
+			refused = append(refused, notContacted(p, itself))
 		case !d.seen.admits(p):
+			d.counts.crowded.Add(1)
 			refused = append(refused, notContacted(p, fmt.Sprintf("more than %d visits to this address, or %d to its block", d.cfg.MaxPerAddress, d.cfg.MaxPerBlock)))
 		default:
 			d.queue[f] = append(d.queue[f], p)

@@ -94,6 +94,7 @@ func (g *gathering) run(ctx context.Context, entries []netip.AddrPort) error {
 		}
 		if over {
 			g.took = time.Since(g.began)
+			g.search.Cut = g.search.Cut || g.queries >= lookupQueries && g.next() != nil
 			stop()
 			for range waiting + under {
 				g.search.Queries += (<-replies).said.sent
@@ -129,11 +130,15 @@ func (g *gathering) settled() bool {
 	return false
 }
 
-// welcome takes in what an entry point said. It may be an ordinary node, too.
+// welcome takes in what an entry point said. It may be an ordinary node, too,
+// unless it answers with our own ID.
 func (g *gathering) welcome(r reply) {
 	g.search.Queries += r.said.sent
-	if r.said.outcome == observation.Answered {
+	switch r.said.outcome {
+	case observation.Answered:
 		g.hear(Peer{}, NewPeer(r.said.message.ID, r.at))
+		fallthrough
+	case observation.WrongIdentity:
 		g.hear(Peer{}, g.c.named(r.said.message)...)
 	}
 }
@@ -169,17 +174,18 @@ func (g *gathering) answer(r reply) {
 // that may be kept.
 func (g *gathering) keep(m *krpc.Message) (any bool) {
 	values := m.Values
-	for n := 0; ; n++ {
+	for n := 0; ; {
 		at, more := values.Next()
-		if !more {
+		switch {
+		case !more:
 			return any
-		}
-		if n == maxValues || len(g.holders) == maxSharers {
+		case !g.c.cfg.allowed(at):
+		case n == maxValues || len(g.holders) == maxSharers && !g.holders[at]:
 			g.search.Cut = true
-			return any
-		}
-		if g.c.cfg.allowed(at) {
+			return true
+		default:
 			g.holders[at], any = true, true
+			n++
 		}
 	}
 }

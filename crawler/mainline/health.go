@@ -13,6 +13,7 @@ type counters struct {
 	dropped  atomic.Uint64 // packets that the kernel threw away
 	stalled  atomic.Uint64 // sends put off because our own buffers were full
 	strange  atomic.Uint64 // packets that answer nothing we asked
+	crowded  atomic.Uint64 // peers that were not visited for others at their address or in its block
 }
 
 // tolerable is the share of packets that may be lost to our own load before
@@ -40,5 +41,9 @@ func (w *Walker) Health() (degraded bool, notes []string) {
 	if n := w.counts.stalled.Load(); n > 0 {
 		notes = append(notes, fmt.Sprintf("%d queries were put off because our own send buffer was full.", n))
 	}
-	return degraded, notes
+	if n := w.counts.crowded.Load(); n > 0 {
+		notes = append(notes, fmt.Sprintf("%d peers were not visited: there were %d visits to their address already, or %d to its block.",
+			n, w.cfg.MaxPerAddress, w.cfg.MaxPerBlock))
+	}
+	return degraded, append(notes, w.aside...)
 }

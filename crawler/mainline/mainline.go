@@ -31,6 +31,7 @@ type Walker struct {
 	cfg    Config
 	id     krpc.ID // ours: read-only nodes are in nobody's table, so any will do
 	counts counters
+	aside  []string // what a reader must know of entry points that are no peers, one sentence each
 }
 
 // New checks the configuration. Nothing is opened before Seeds or Walk.
@@ -87,7 +88,7 @@ func (w *Walker) walk(ctx context.Context, m mode, targets <-chan []Peer, result
 			}
 		})
 	}
-	d := dispatcher{cfg: &w.cfg, feeds: feeds, seen: newCensus(&w.cfg), results: results}
+	d := dispatcher{cfg: &w.cfg, self: self, counts: &w.counts, feeds: feeds, seen: newCensus(&w.cfg), results: results}
 	d.run(ctx, targets)
 	wg.Wait()
 	if broken := (*socketError)(nil); errors.As(context.Cause(ctx), &broken) {

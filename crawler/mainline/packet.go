@@ -228,6 +228,9 @@ func (l *loop) reply(i int32, m *krpc.Message) {
 	case m.Kind != krpc.Response || !m.Has(krpc.FieldID):
 		l.finish(i, observation.Malformed, "reply without "+missing(m).String())
 		return
+	case m.ID == l.query.ID:
+		l.mirror(i, m)
+		return
 	case l.mode == modeSeed:
 		v.peer.ID = m.ID
 	case m.ID != v.peer.ID:
@@ -251,6 +254,20 @@ func (l *loop) stranger(i int32, m *krpc.Message) {
 	v.versionN = uint8(copy(v.version[:], m.Version))
 	l.finish(i, observation.WrongIdentity, "answered as "+m.ID.String())
 }
+
+// mirror ends a visit whose peer answered with our own ID. That is no identity
+// of its own, but an entry point that does so may know others.
+func (l *loop) mirror(i int32, m *krpc.Message) {
+	v := &l.visits[i]
+	if l.mode == modeSeed {
+		l.neighbours(v, m)
+	}
+	v.versionN = uint8(copy(v.version[:], m.Version))
+	l.finish(i, observation.WrongIdentity, mirrored(m.ID))
+}
+
+// mirrored explains why somebody who answered is no peer.
+func mirrored(id krpc.ID) string { return "answered as " + id.String() + ", which is our own ID" }
 
 func missing(m *krpc.Message) krpc.Field {
 	switch {

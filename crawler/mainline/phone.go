@@ -145,7 +145,7 @@ func (p *phone) call(ctx context.Context, to netip.AddrPort, question func(b, ti
 		s.sent++
 		select {
 		case s.message = <-c.answer:
-			if s.outcome = verdictOn(s.message); s.sent == 1 {
+			if s.outcome = p.verdictOn(s.message); s.sent == 1 {
 				s.rtt = time.Since(began)
 			}
 			return s, nil
@@ -179,13 +179,16 @@ func (p *phone) forget(tid [4]byte) {
 	p.mu.Unlock()
 }
 
-// verdictOn says how a question ended that was answered with m.
-func verdictOn(m *krpc.Message) observation.Outcome {
+// verdictOn says how a question ended that was answered with m. Our own ID is
+// nobody's answer.
+func (p *phone) verdictOn(m *krpc.Message) observation.Outcome {
 	switch {
 	case m.Kind == krpc.Error:
 		return observation.RemoteError
 	case m.Kind != krpc.Response || !m.Has(krpc.FieldID):
 		return observation.Malformed
+	case m.ID == p.ask.ID:
+		return observation.WrongIdentity
 	}
 	return observation.Answered
 }

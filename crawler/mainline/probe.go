@@ -21,6 +21,7 @@ import (
 // node takes for a client.
 type Prober struct {
 	cfg    Config
+	id     krpc.ID // our own
 	server *dht.Server
 }
 
@@ -47,8 +48,9 @@ func NewProber(cfg Config) (*Prober, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open socket for probes: %w", err)
 	}
+	own := randomID()
 	server, err := dht.NewServer(&dht.ServerConfig{
-		Conn: answersOnly{raw}, Passive: true, NoSecurity: true, NodeId: anacrolix.RandomNodeID(),
+		Conn: answersOnly{raw}, Passive: true, NoSecurity: true, NodeId: anacrolix.ID(own),
 		StartingNodes:    func() ([]dht.Addr, error) { return nil, errors.New("a prober joins no network") },
 		QueryResendDelay: func() time.Duration { return probeResend },
 		SendLimiter:      rate.NewLimiter(rate.Inf, 1), // the default is shared by the process; who asks us sets the pace
@@ -57,7 +59,7 @@ func NewProber(cfg Config) (*Prober, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start prober: %w", err), raw.Close())
 	}
-	return &Prober{cfg: cfg, server: server}, nil
+	return &Prober{cfg: cfg, id: own, server: server}, nil
 }
 
 // Close frees the socket.
@@ -67,7 +69,7 @@ func (p *Prober) Close() error {
 }
 
 // Probe pings the endpoint of t and compares the node ID. A node that answers
-// under another ID is wrong_identity. An error means that nothing could be
+// under another ID, or under our own, is wrong_identity. An error means that nothing could be
 // sent, or that ctx ended.
 func (p *Prober) Probe(ctx context.Context, t observation.Target) (observation.Probe, error) {
 	probe := observation.Probe{PeerID: t.PeerID, Address: t.Address, ProbedAt: time.Now()}
@@ -95,7 +97,7 @@ func (p *Prober) Probe(ctx context.Context, t observation.Target) (observation.P
 		probe.Outcome = observation.RemoteError
 	case result.Reply.R == nil:
 		probe.Outcome = observation.Malformed
-	case krpc.ID(result.Reply.R.ID) != id:
+	case krpc.ID(result.Reply.R.ID) != id, id == p.id:
 		probe.Outcome = observation.WrongIdentity
 	default:
 		probe.Outcome = observation.Answered

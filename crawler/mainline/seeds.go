@@ -41,6 +41,7 @@ func (w *Walker) entries(ctx context.Context) ([]Peer, error) {
 			return nil, fmt.Errorf("ask bootstrap nodes: %w", context.Cause(ctx))
 		}
 		if seeds := harvest(results); len(seeds) > 0 {
+			w.aside = asides(results, w.id.String())
 			return seeds, nil
 		}
 		last = refusal(entries, results)
@@ -111,6 +112,21 @@ func harvest(results []observation.Result[Peer]) []Peer {
 		}
 	}
 	return set.take()
+}
+
+// asides says of each bootstrap node that is ourselves, or answers with our own
+// ID, that it is no peer.
+func asides(results []observation.Result[Peer], id string) (notes []string) {
+	for _, r := range results {
+		switch v := r.Visit; {
+		case v.Outcome == observation.WrongIdentity && strings.Contains(v.Detail, id):
+			notes = append(notes, fmt.Sprintf("The entry point %s answered with our own ID: it was set aside, and the %d nodes that it named are used.",
+				v.Address, len(r.Neighbours)))
+		case v.Outcome == observation.NoAddress && v.Detail == itself:
+			notes = append(notes, fmt.Sprintf("The entry point %s was set aside: %s.", v.Address, itself))
+		}
+	}
+	return notes
 }
 
 // refusal says for each entry why it gave nothing.

@@ -3,6 +3,7 @@ package mainline
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"canopy/crawler/mainline/krpc"
@@ -86,10 +87,8 @@ func (s *self) is(id *krpc.ID, at netip.AddrPort, outside *[families]netip.AddrP
 	if *id == s.id || at == outside[ipv4] || at == outside[ipv6] {
 		return true
 	}
-	for _, a := range s.local {
-		if at == a {
-			return true
-		}
-	}
-	return false
+	return s.socket(at)
 }
+
+// socket tells whether an endpoint is one of our own sockets.
+func (s *self) socket(at netip.AddrPort) bool { return slices.Contains(s.local, at) }

@@ -63,7 +63,7 @@ type Search struct {
 	K        uint32        `json:"k"`
 	Namers   uint32        `json:"namers"`   // nodes that named somebody who has it
 	Found    uint32        `json:"found"`    // distinct ones who have it
-	Cut      bool          `json:"cut"`      // more were named than are believed
+	Cut      bool          `json:"cut"`      // more were named than are believed, or than may be asked
 	Seeds    float64       `json:"seeds"`    // estimated from Bloom filters (BEP 33)
 	Leechers float64       `json:"leechers"` // the same
 	Filters  uint32        `json:"filters"`  // nodes whose filters the estimates are made of; none: there are no estimates
