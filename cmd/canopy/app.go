@@ -104,7 +104,7 @@ func (a *app) recentPeers(ctx context.Context, network string) []string {
 		return nil
 	}
 	rows, err := a.record.DB().QueryContext(ctx, `
-SELECT peer_id, arraySlice(addresses, 1, 4) FROM visits
+SELECT peer_id, addresses FROM visits
 WHERE network = @network AND outcome = 'answered' AND crawl_id IN (
     SELECT crawl_id FROM crawls WHERE network = @network AND scope = 'global' AND state = 'complete' AND zone = ''
     ORDER BY started_at DESC LIMIT 1)

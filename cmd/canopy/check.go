@@ -26,6 +26,7 @@ type checkOptions struct {
 	networks     []string
 	starts       int
 	files        ruleFiles
+	paces        map[string]paceOptions // of single networks, where they have their own
 }
 
 const checkLong = `Look up content that stands for the commons from a cold start, as somebody does who
@@ -51,7 +52,7 @@ people who share content no address is kept, only how many stand on whose land. 
 a run cleanly: what was answered is kept.`
 
 func newCheck(a *app) *cobra.Command {
-	o := checkOptions{crawlOptions: crawlOptions{pace: crawler.DefaultPace()}}
+	o := checkOptions{crawlOptions: crawlOptions{paceOptions: paceOptions{pace: crawler.DefaultPace()}}}
 	cmd := &cobra.Command{
 		Use: "check", Short: "Is the commons found from a cold start, and can newcomers enter?", Long: checkLong,
 		Example: `  canopy check --vantage my-university
@@ -68,7 +69,7 @@ func newCheck(a *app) *cobra.Command {
 	flags.StringVar(&o.vantage, "vantage", "", "your `name` for the place that you look from, kept with the checks")
 	flags.StringVar(&o.contact, "contact", "", "`URL` or mail address where people reach you, told to peers where the protocol can")
 	flags.BoolVar(&o.local, "local", false, "allow loopback and private addresses; without it they are never contacted")
-	flags.Float64Var(&o.rate, "rate", 200, "queries per `second` in all")
+	paceFlags(flags, &o.paceOptions, 200)
 	flags.StringVar(&o.optOut, "opt-out", "", "`file` with the addresses, prefixes, ASes and peers that are never contacted")
 	flags.StringSliceVar(&o.bind, "bind", nil, "local `addresses` to send from, separated by commas (mainline)")
 	flags.StringVar(&o.protocol, "protocol", ipfs.DefaultProtocol, "protocol `ID` of the DHT, for private networks (ipfs)")
@@ -105,8 +106,8 @@ func (a *app) runCheck(ctx context.Context, o checkOptions) error {
 	if o.starts < 0 || o.starts > 1000 {
 		return usagef("check: --starts %d: want 0 to 1000", o.starts)
 	}
-	if o.rate <= 0 {
-		return usagef("check: --rate must be above 0")
+	if err := o.checkPace("check", "--"); err != nil {
+		return err
 	}
 	rules, err := o.files.load()
 	if err != nil {
@@ -187,7 +188,11 @@ func (a *app) prepareChecks(o checkOptions, policy *crawler.Policy, list findabi
 	scope := o.reach()
 	for _, n := range wanted {
 		of := list.Of(n.name)
-		c, err := n.checker(a.walkerOptions(o.crawlOptions, policy))
+		walk := o.crawlOptions
+		if pace, own := o.paces[n.name]; own {
+			walk.paceOptions = pace
+		}
+		c, err := n.checker(a.walkerOptions(walk, policy))
 		if err != nil {
 			return runs, usageError{err}
 		}

@@ -98,7 +98,7 @@ func (a *app) keepCheck(ctx context.Context, record *store.Store, c observation.
 
 // rememberedSQL finds peers that answered in the latest whole crawl of a network.
 const rememberedSQL = `
-SELECT peer_id, toString(address), port, arraySlice(addresses, 1, 4) FROM visits
+SELECT peer_id, toString(address), port, addresses FROM visits
 WHERE network = @network AND outcome = 'answered' AND crawl_id IN (
     SELECT crawl_id FROM crawls WHERE network = @network AND scope = @scope AND state = 'complete' AND zone = ''
     ORDER BY started_at DESC LIMIT 1)
@@ -120,21 +120,31 @@ func rememberedEntries(ctx context.Context, record *store.Store, r *checkRun) (e
 		if err := rows.Scan(&id, &host, &port, &addresses); err != nil {
 			return nil, fmt.Errorf("find peers of an earlier crawl: %w", err)
 		}
-		forms := []string{net.JoinHostPort(strings.TrimPrefix(host, "::ffff:"), strconv.Itoa(int(port)))}
-		for _, a := range addresses {
-			forms = append(forms, strings.TrimSuffix(a, "/p2p/"+id)+"/p2p/"+id)
-		}
-		for _, form := range forms {
-			if entry, err := r.ParseEntry(form); err == nil {
-				entries = append(entries, entry)
-				break
-			}
-		}
+		entries = append(entries, entryForms(r.ParseEntry, id, strings.TrimPrefix(host, "::ffff:"), strconv.Itoa(int(port)), addresses)...)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("find peers of an earlier crawl: %w", err)
 	}
 	return entries, nil
+}
+
+// entryForms are the forms in which a peer can be an entry point: by the address
+// that answered, or by all that it has where none of these tells that.
+func entryForms(parse func(string) (string, error), id, host, port string, addresses []string) (forms []string) {
+	if form, err := parse(net.JoinHostPort(host, port)); err == nil {
+		forms = append(forms, form)
+	}
+	for _, a := range addresses {
+		if form, err := parse(strings.TrimSuffix(a, "/p2p/"+id) + "/p2p/" + id); err == nil {
+			forms = append(forms, form)
+		}
+	}
+	for _, form := range forms {
+		if form == net.JoinHostPort(host, port) || strings.Contains(form, "/"+host+"/") && strings.Contains(form, "/"+port+"/") {
+			return []string{form}
+		}
+	}
+	return forms
 }
 
 // job is one check that is still to be made.

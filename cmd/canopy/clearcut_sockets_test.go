@@ -27,7 +27,6 @@ import (
 
 	"canopy/analysis/clearcut"
 	"canopy/analysis/operator"
-	"canopy/crawler"
 	"canopy/crawler/address"
 	"canopy/crawler/store/storetest"
 	"canopy/crawler/testnet"
@@ -133,7 +132,7 @@ func recordedGraph(t *testing.T, of network, running plannedNetwork) (*clearcut.
 	if err != nil {
 		t.Fatal(err)
 	}
-	run, err := a.prepareCrawl(of, crawlOptions{bootstrap: running.Bootstrap(), local: true, edges: true, rate: 50_000, pace: crawler.Pace{}})
+	run, err := a.prepareCrawl(of, crawlOptions{bootstrap: running.Bootstrap(), local: true, edges: true, paceOptions: paceOptions{rate: 50_000}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,12 +18,12 @@ import (
 // crawlOptions are the settings of one crawl that all networks share, and
 // those of single networks, which only their own flags can set.
 type crawlOptions struct {
+	paceOptions
 	bootstrap []string
 	vantage   string
 	contact   string
 	local     bool
 	edges     bool
-	rate      float64
 	deadline  time.Duration
 	maxPeers  int
 	optOut    string
@@ -33,7 +33,6 @@ type crawlOptions struct {
 	bind        []string // mainline: local addresses to send from
 	sampled     float64  // mainline: share of peers that are asked what else they can do
 	protocol    string   // ipfs: DHT protocol ID
-	pace        crawler.Pace
 }
 
 const crawlLong = `Walk a network until nobody new is named, and keep every visit in the store.
@@ -43,7 +42,9 @@ marked. A second Ctrl-C ends the program at once.
 
 A crawl of a public network talks to strangers. Only crawl where you may, name
 yourself, keep to the default pace, and honour the wishes of those who opt out
-(--opt-out FILE: addresses, prefixes, AS numbers such as AS64500, and peer IDs, one a line).`
+(--opt-out FILE: addresses, prefixes, AS numbers such as AS64500, and peer IDs, one a line).
+--rate-per-address and --rate-per-block may lower the pace anywhere, and raise it only
+with --local: many peers at one address are common in networks of your own.`
 
 func newCrawl(a *app) *cobra.Command {
 	var commands []*cobra.Command
@@ -54,7 +55,7 @@ func newCrawl(a *app) *cobra.Command {
 }
 
 func newCrawlNetwork(a *app, n network) *cobra.Command {
-	o := crawlOptions{pace: crawler.DefaultPace()}
+	o := crawlOptions{paceOptions: paceOptions{pace: crawler.DefaultPace()}}
 	cmd := &cobra.Command{
 		Use: n.name, Short: "Walk the " + n.title, Long: crawlLong, Example: n.example, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runCrawl(cmd.Context(), n, o) },
@@ -74,7 +75,7 @@ func walkFlags(flags *pflag.FlagSet, n network, o *crawlOptions) {
 	flags.StringSliceVar(&o.bootstrap, "bootstrap", nil, "entry `points` instead of the network's own, separated by commas: "+n.bootstrapForm)
 	flags.BoolVar(&o.local, "local", false, "allow loopback and private addresses; without it they are never contacted")
 	flags.BoolVar(&o.edges, "edges", false, "read whole routing tables and keep who named whom")
-	flags.Float64Var(&o.rate, "rate", o.pace.Global.PerSecond, "queries per `second` in all")
+	paceFlags(flags, &o.paceOptions, o.pace.Global.PerSecond)
 	timeFlag(flags, &o.deadline, 0, "deadline", 0, "cut a crawl short after this `time`, such as 2h (0: never)")
 	flags.IntVar(&o.maxPeers, "max-peers", 0, "bound of the frontier, in `peers` (default 50 million, about 8 GiB)")
 	if n.flags != nil {
@@ -83,8 +84,8 @@ func walkFlags(flags *pflag.FlagSet, n network, o *crawlOptions) {
 }
 
 func (a *app) runCrawl(ctx context.Context, n network, o crawlOptions) error {
-	if o.rate <= 0 {
-		return usagef("crawl %s: --rate must be above 0", n.name)
+	if err := o.checkPace("crawl "+n.name, "--"); err != nil {
+		return err
 	}
 	run, err := a.prepareCrawl(n, o) // before anything is opened: it reads what the user wrote
 	if err != nil {
@@ -159,7 +160,6 @@ func (a *app) prepareCrawl(n network, o crawlOptions) (crawlFunc, error) {
 	if err != nil {
 		return nil, err
 	}
-	scope := o.reach()
 	opts := a.walkerOptions(o, policy)
 	opts.recent = func(ctx context.Context) []string { return a.recentPeers(ctx, n.name) }
 	walk, err := n.walker(opts)
@@ -172,29 +172,26 @@ func (a *app) prepareCrawl(n network, o crawlOptions) (crawlFunc, error) {
 			return observation.Crawl{}, err
 		}
 		return walk(ctx, sink, crawler.Options{
-			Vantage: o.vantage, Scope: scope, Software: software(), Deadline: o.deadline, MaxPeers: o.maxPeers, Edges: o.edges,
+			Vantage: o.vantage, Scope: o.reach(), Software: software(), Deadline: o.deadline, MaxPeers: o.maxPeers, Edges: o.edges,
 			Facts: facts, OptOut: policy.OptOut, Notes: facts.Warnings(), Progress: a.progress.show, Logger: a.logger,
-			Settings: map[string]any{"pace": o.pace, "bootstrap": o.bootstrap, "local": o.local, "contact": o.contact},
+			Settings: map[string]any{"pace": o.pacing(), "bootstrap": o.bootstrap, "local": o.local, "contact": o.contact},
 		})
 	}, nil
 }
 
-// reach says how far these settings go, and sets the pace that goes with it.
+// reach says how far these settings go.
 func (o *crawlOptions) reach() string {
-	o.pace.Global.PerSecond = o.rate
-	if !o.local {
-		return observation.ScopeGlobal
+	if o.local {
+		return observation.ScopeLocal
 	}
-	// The pace that protects strangers' networks is not needed on our own.
-	o.pace.PerPrefix, o.pace.Global = crawler.Rate{}, crawler.Rate{PerSecond: o.rate, Burst: 500}
-	return observation.ScopeLocal
+	return observation.ScopeGlobal
 }
 
 // walkerOptions are what contacts peers as these settings and a policy want it.
 func (a *app) walkerOptions(o crawlOptions, policy *crawler.Policy) walkerOptions {
 	return walkerOptions{
 		crawl: o, allow: func(addr netip.Addr) bool { return policy.Allow(addr) }, refuse: policy.OptOut.HasPeer,
-		pacer: crawler.NewPacer(o.pace), logger: a.logger,
+		pacer: crawler.NewPacer(o.pacing()), logger: a.logger,
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"canopy/crawler"
 	"canopy/crawler/address"
 	"canopy/crawler/observation"
 	"canopy/crawler/store"
@@ -142,7 +141,7 @@ func (a *app) demoCrawl(ctx context.Context, l *localCrawl, at time.Duration, re
 	}
 	run, err := a.prepareCrawl(l.network, crawlOptions{
 		bootstrap: l.running.Bootstrap(), vantage: "loopback", local: true, edges: true,
-		rate: 50_000, pace: crawler.Pace{}, // our own nodes: nobody to be spared
+		paceOptions: paceOptions{rate: 50_000}, // our own nodes: nobody to be spared
 	})
 	if err != nil {
 		return nil, err

@@ -14,13 +14,17 @@ import (
 
 // checkOptions are those of canopy check that follow from an observer's.
 func (o observeOptions) checkOptions() checkOptions {
-	c := checkOptions{crawlOptions: crawlOptions{pace: crawler.DefaultPace(), rate: 200}, list: o.checkList, starts: 3}
+	pace := paceOptions{pace: crawler.DefaultPace(), rate: 200}
+	c := checkOptions{crawlOptions: crawlOptions{paceOptions: pace}, list: o.checkList, starts: 3, paces: map[string]paceOptions{}}
 	c.vantage, c.contact, c.optOut = o.vantage, o.contact, o.optOut
 	for _, s := range o.sections {
 		c.networks = append(c.networks, s.name)
 		c.local = c.local || s.crawl.local
 		c.bind = append(c.bind, s.crawl.bind...) // of the one network that has it
 		c.protocol += s.crawl.protocol
+		own := s.crawl.paceOptions
+		own.rate = pace.rate
+		c.paces[s.name] = own
 	}
 	return c
 }

@@ -46,7 +46,7 @@ func newObservedNetwork(ob *observer, s *observeSection) (*observedNetwork, erro
 		return nil, err
 	}
 	allow := func(addr netip.Addr) bool { return n.policy.Load().Allow(addr) }
-	n.prober, err = s.network.prober(walkerOptions{crawl: s.crawl, allow: allow, pacer: crawler.NewPacer(s.crawl.pace), logger: ob.logger})
+	n.prober, err = s.network.prober(walkerOptions{crawl: s.crawl, allow: allow, pacer: crawler.NewPacer(s.crawl.pacing()), logger: ob.logger})
 	if err != nil {
 		return nil, fmt.Errorf("observe %s: %w", s.name, err)
 	}

@@ -65,7 +65,7 @@ func addObserveFlags(flags *pflag.FlagSet, o *observeOptions) {
 	flags.BoolVar(&o.status, "status", false, "say what the running observer is doing, and end")
 	flags.Float64Var(&o.watch.share, "watch-share", 1, "`share` of all peers that is probed between crawls, chosen by hash of their identity")
 	flags.IntVar(&o.watch.peers, "watch-peers", 20_000, "most `peers` of a network that are probed: the share is halved when there are more")
-	flags.Float64Var(&o.watch.rate, "watch-rate", 50, "probes per `second` of each network at most")
+	rateFlag(flags, &o.watch.rate, new(bool), "watch-rate", 50, "probes per `second` of each network at most")
 	timeFlag(flags, &o.watch.shortest, time.Nanosecond, "watch-shortest", time.Minute, "shortest `time` between two probes of a peer")
 	timeFlag(flags, &o.watch.longest, time.Nanosecond, "watch-longest", 15*time.Minute, "longest `time` between two probes of a peer, at least three times the shortest")
 	timeFlag(flags, &o.watch.forget, time.Nanosecond, "watch-forget", 24*time.Hour, "`time` after which a peer that is gone is probed no more")
@@ -83,7 +83,7 @@ func addObserveFlags(flags *pflag.FlagSet, o *observeOptions) {
 // newObserveSection declares the settings of one network. The command exists
 // for its settings only.
 func newObserveSection(n network) (*cobra.Command, *observeSection) {
-	s := &observeSection{network: n, crawl: crawlOptions{pace: crawler.DefaultPace()}}
+	s := &observeSection{network: n, crawl: crawlOptions{paceOptions: paceOptions{pace: crawler.DefaultPace()}}}
 	cmd := &cobra.Command{
 		Use: n.name, Hidden: true, Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -137,10 +137,9 @@ func (o *observeOptions) check() error {
 		if err := (&schedule.Timetable{Every: s.every, Jitter: s.jitter}).Check(); err != nil {
 			return usagef("observe %s: every %s, jitter %s: %w", s.name, s.every, s.jitter, err)
 		}
-		if s.crawl.rate <= 0 {
-			return usagef("observe %s: rate must be above 0", s.name)
+		if err := s.crawl.checkPace("observe "+s.name, ""); err != nil {
+			return err
 		}
-		s.crawl.pace.Global.PerSecond = s.crawl.rate
 		s.crawl.vantage, s.crawl.contact, s.crawl.optOut = o.vantage, o.contact, o.optOut
 	}
 	return nil
@@ -150,10 +149,10 @@ func (w watchOptions) check() error {
 	switch {
 	case w.longest < 3*w.shortest:
 		return usagef("observe: watch-longest %s must be at least three times watch-shortest %s, for waits to be random", w.longest, w.shortest)
-	case w.share <= 0 || w.share > 1:
+	case !(w.share > 0 && w.share <= 1):
 		return usagef("observe: watch-share %g must be above 0 and at most 1", w.share)
-	case w.peers < 1 || w.rate <= 0:
-		return usagef("observe: watch-peers and watch-rate must be above 0")
+	case w.peers < 1:
+		return usagef("observe: watch-peers must be above 0")
 	}
 	return nil
 }

@@ -13,7 +13,8 @@ import (
 )
 
 // Peers of the latest whole crawl of the public network are remembered, and
-// nobody of a local one.
+// nobody of a local one, with all of their addresses: which of them may be
+// contacted, the walk decides.
 func TestRecentPeers(t *testing.T) {
 	storetest.NeedEngine(t)
 	a := &app{stdout: io.Discard, stderr: io.Discard, storeURL: "chdb:" + t.TempDir(), logger: slog.New(slog.DiscardHandler)}
@@ -35,7 +36,7 @@ func TestRecentPeers(t *testing.T) {
 		c := observation.Crawl{ID: observation.NewCrawlID(at), Network: "ipfs", Scope: crawl.scope, StartedAt: at, State: observation.Running, Settings: "{}"}
 		visit := observation.Visit{
 			Network: "ipfs", CrawlID: c.ID, VisitedAt: at, PeerID: crawl.id, Address: netip.MustParseAddrPort("1.2.3.4:4001"),
-			Addresses: []string{"/ip4/1.2.3.4/tcp/4001", "/ip4/1.2.3.4/udp/4001/quic-v1/p2p/" + crawl.id}, Outcome: observation.Answered,
+			Addresses: []string{"/ip4/10.0.0.1/tcp/4001", "/ip4/10.0.0.2/tcp/4001", "/ip4/10.0.0.3/tcp/4001", "/ip4/10.0.0.4/tcp/4001", "/ip4/1.2.3.4/tcp/4001", "/ip4/1.2.3.4/udp/4001/quic-v1/p2p/" + crawl.id}, Outcome: observation.Answered,
 		}
 		silent := visit
 		silent.Number, silent.PeerID, silent.Outcome = 1, "silent", observation.Timeout
@@ -50,7 +51,7 @@ func TestRecentPeers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := []string{"/ip4/1.2.3.4/tcp/4001/p2p/new", "/ip4/1.2.3.4/udp/4001/quic-v1/p2p/new"}
+	want := []string{"/ip4/10.0.0.1/tcp/4001/p2p/new", "/ip4/10.0.0.2/tcp/4001/p2p/new", "/ip4/10.0.0.3/tcp/4001/p2p/new", "/ip4/10.0.0.4/tcp/4001/p2p/new", "/ip4/1.2.3.4/tcp/4001/p2p/new", "/ip4/1.2.3.4/udp/4001/quic-v1/p2p/new"}
 	if got := a.recentPeers(t.Context(), "ipfs"); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

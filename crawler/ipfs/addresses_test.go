@@ -81,14 +81,17 @@ func TestLivingPeersAreFoundAmongManyAddresses(t *testing.T) {
 // kept: that it refused at some leaves open where it is, and is told.
 func TestWhatIsNotDialledIsNoRefusal(t *testing.T) {
 	v, recorded := crawlNaming(t, at(t, stranger(t), dead(maxNamed+30)...))
-	if v.Outcome != observation.Unclassified || !strings.HasPrefix(v.Detail, "30 more addresses were not dialled; tcp: ") || !strings.Contains(v.Detail, "refused") {
+	told := strings.HasPrefix(v.Detail, "30 more addresses were not dialled; tcp: ") && strings.Contains(v.Detail, "refused")
+	if v.Outcome != observation.Unclassified || !told {
 		t.Errorf("%s, %q", v.Outcome, v.Detail)
 	}
 	if len(v.Addresses) != maxNamed {
 		t.Errorf("%d addresses kept", len(v.Addresses))
 	}
 	notes := strings.Join(recorded.Notes, "\n")
-	for _, want := range []string{"1 peers answered at none of the addresses that were dialled", "Of 1 peers more addresses that may be dialled were named than are kept", "30 mentions"} {
+	for _, want := range []string{
+		"1 peers answered at none of the addresses that were dialled", "Of 1 peers more addresses that may be dialled were named than are kept", "30 mentions",
+	} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("notes do not say %q: %s", want, notes)
 		}

@@ -170,14 +170,16 @@ func (b *book) health() (degraded bool, notes []string) {
 	defer b.mu.Unlock()
 	if n := len(b.full); n > 0 {
 		degraded = true
-		notes = append(notes, fmt.Sprintf("The address book was full at %d peers; %d or more further peers were visited without addresses.", maxPeers, n))
+		notes = append(notes, fmt.Sprintf("The address book was full at %d peers; %d or more further peers were visited without addresses.",
+			maxPeers, n))
 	}
 	if b.cut > 0 {
 		notes = append(notes, fmt.Sprintf("Of %d peers more addresses that may be dialled were named than are kept (%d, and %d of one mention): "+
 			"%d mentions of further ones were left out.", b.over, maxDialable, maxNamed, b.cut))
 	}
 	if b.lost > 0 {
-		notes = append(notes, fmt.Sprintf("%d mentions of addresses that can't be dialled were left out: %d are kept of one peer.", b.lost, maxOthers))
+		notes = append(notes, fmt.Sprintf("%d mentions of addresses that can't be dialled were left out: %d are kept of one peer.",
+			b.lost, maxOthers))
 	}
 	return degraded, notes
 }
