@@ -11,7 +11,7 @@ import (
 
 	"github.com/gaissmai/bart"
 
-	"canopy/identifier"
+	"canopy/crawler/identifier"
 )
 
 // OptOut lists who asked not to be contacted: addresses, autonomous systems

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"canopy/crawler/identifier"
 	"canopy/crawler/observation"
-	"canopy/identifier"
 )
 
 // factsOf knows one AS.

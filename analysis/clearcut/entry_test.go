@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"canopy/identifier"
+	"canopy/crawler/identifier"
 )
 
 // TestEntryPointsInAnySpelling finds the peers that a crawl entered by, however

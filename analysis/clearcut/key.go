@@ -9,7 +9,7 @@ import (
 	"math/big"
 	"strings"
 
-	"canopy/identifier"
+	"canopy/crawler/identifier"
 )
 
 // Key is a place in the key space, most significant bit first; shorter keys

@@ -14,7 +14,7 @@ import (
 
 	"canopy/analysis"
 	"canopy/analysis/operator"
-	"canopy/identifier"
+	"canopy/crawler/identifier"
 )
 
 // Crawl is one crawl whose routing tables the record holds.

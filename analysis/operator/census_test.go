@@ -12,10 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"canopy/crawler/identifier"
 	"canopy/crawler/observation"
 	"canopy/crawler/store"
 	"canopy/crawler/store/storetest"
-	"canopy/identifier"
 )
 
 // recorder writes crawls of a planned population into a store.

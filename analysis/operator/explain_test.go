@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"canopy/crawler/identifier"
 	"canopy/crawler/observation"
 	"canopy/crawler/store/storetest"
-	"canopy/identifier"
 )
 
 func TestChangesAreTrue(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"io"
 	"slices"
 
-	"canopy/identifier"
+	"canopy/crawler/identifier"
 )
 
 // WithLabels returns rules whose registry knows the peers that are labelled

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"canopy/identifier"
+	"canopy/crawler/identifier"
 )
 
 func TestLabelsMakePeersKnown(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"canopy/identifier"
+	"canopy/crawler/identifier"
 )
 
 // label is the fields of one labelled line, named as ReadLabelled says.

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"canopy/identifier"
+	"canopy/crawler/identifier"
 )
 
 // entryFile is an entry as a file has it.

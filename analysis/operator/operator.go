@@ -14,7 +14,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"canopy/identifier"
+	"canopy/crawler/identifier"
 )
 
 // Operator is the kind of who runs a peer.

@@ -6,7 +6,7 @@ import (
 	"math/bits"
 
 	"canopy/analysis"
-	"canopy/identifier"
+	"canopy/crawler/identifier"
 )
 
 // peer is one that answered, as it was when it answered last. Names are

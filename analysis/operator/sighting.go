@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"canopy/analysis"
-	"canopy/identifier"
+	"canopy/crawler/identifier"
 )
 
 // Sighting is one peer as a network's record last saw it.

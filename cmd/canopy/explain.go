@@ -13,8 +13,8 @@ import (
 
 	"canopy/analysis/operator"
 	"canopy/crawler/address"
+	"canopy/crawler/identifier"
 	"canopy/crawler/observation"
-	"canopy/identifier"
 )
 
 // ruleFiles name a ruleset, a registry and labelled peers of the user's own.

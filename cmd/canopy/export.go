@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"canopy/analysis/operator"
+	"canopy/crawler/identifier"
 	"canopy/crawler/store"
-	"canopy/identifier"
 	"canopy/reports"
 	"canopy/reports/dataset"
 )

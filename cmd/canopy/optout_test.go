@@ -11,10 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"canopy/crawler/identifier"
 	"canopy/crawler/observation"
 	"canopy/crawler/store/storetest"
 	"canopy/crawler/testnet"
-	"canopy/identifier"
 )
 
 // crawlVisits crawls a local network and returns each peer's visit.

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"unicode"
 
+	"canopy/crawler/identifier"
 	"canopy/crawler/observation"
-	"canopy/identifier"
 )
 
 // The two tables of rules that give an AS its hosting class; each explains

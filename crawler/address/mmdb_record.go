@@ -7,8 +7,8 @@ import (
 
 	"github.com/oschwald/maxminddb-golang/v2/mmdbdata"
 
+	"canopy/crawler/identifier"
 	"canopy/crawler/observation"
-	"canopy/identifier"
 )
 
 // Bounds of one record; those of publishers are far below.

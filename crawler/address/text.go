@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"canopy/identifier"
+	"canopy/crawler/identifier"
 )
 
 // maxTable bounds what is read of one table, in bytes: several times the

@@ -15,8 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"canopy/crawler/identifier"
 	"canopy/crawler/observation"
-	"canopy/identifier"
 )
 
 // Sink takes what was read; the record is one.

@@ -13,9 +13,9 @@ import (
 	"github.com/multiformats/go-multiaddr"
 	"github.com/multiformats/go-multihash"
 
+	"canopy/crawler/identifier"
 	"canopy/crawler/ipfs/endpoint"
 	"canopy/crawler/observation"
-	"canopy/identifier"
 )
 
 // Bounds on what one line may hold. A line that is longer is left out, lists

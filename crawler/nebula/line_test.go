@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"canopy/identifier"
+	"canopy/crawler/identifier"
 )
 
 // vectors are the multiaddrs that the crawler is tested with.

@@ -15,8 +15,8 @@ import (
 
 	"github.com/multiformats/go-multihash"
 
+	"canopy/crawler/identifier"
 	"canopy/crawler/observation"
-	"canopy/identifier"
 )
 
 const (
