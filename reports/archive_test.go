@@ -108,3 +108,18 @@ func TestReportWithoutPage(t *testing.T) {
 		t.Errorf("%d reports; the page does not name the one without a page", n)
 	}
 }
+
+// TestEntriesAreLinkedByAnyID: a registry of the user's own may call its entries
+// anything.
+func TestEntriesAreLinkedByAnyID(t *testing.T) {
+	for _, id := range append([]string{"a:b"}, awkwardFolders...) {
+		v := view{Network: &Network{slug: "alpha", Registered: []Registered{{ID: id, Name: "Example"}}}}
+		u, err := url.Parse(v.entryOf("Example"))
+		if err != nil || u.Fragment != v.entryID(id) || u.Scheme+u.Host+u.Path != "" {
+			t.Errorf("%q: the link %q leads to %v, %v", id, v.entryOf("Example"), u, err)
+		}
+		if strings.Contains(v.entryOf("Example"), ":") {
+			t.Errorf("%q: the link %q would be taken for one with a scheme", id, v.entryOf("Example"))
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -63,11 +64,19 @@ func TestFindabilityInParts(t *testing.T) {
 	for name, kind := range map[string]observation.CheckKind{"content": observation.CheckContent, "entry points": observation.CheckEntry} {
 		s := openStore(t)
 		write(t, s, alpha, crawlsEvery(1, time.Minute, observation.ScopeLocal), population("alpha"))
-		c := observation.Check{Network: alpha.Name, RunID: observation.NewCrawlID(day), Scope: observation.ScopeLocal, CheckedAt: day, Kind: kind, Subject: "x", Outcome: observation.ShutOut}
+		c := observation.Check{Network: alpha.Name, RunID: observation.NewCrawlID(day), Scope: observation.ScopeLocal, CheckedAt: day, Kind: kind, Subject: "x", Outcome: observation.ShutOut, Detail: "tcp: dial tcp4 192.168.7.7:4001->x: open /home/alice/x"}
 		if err := s.Checks(t.Context(), []observation.Check{c}); err != nil {
 			t.Fatal(err)
 		}
-		html := pageOf(t, build(t, s.DB()))
+		r := build(t, s.DB())
+		numbers, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := string(numbers); !strings.Contains(text, "tcp: dial tcp4 (withheld)") || strings.Contains(text, "192.168.7.7") || strings.Contains(text, "alice") {
+			t.Errorf("%s alone: the detail of a check names the observer, or is not there", name)
+		}
+		html := pageOf(t, r)
 		if !strings.Contains(html, "Whether newcomers can enter was not tried.") || strings.Contains(html, "NaN") {
 			t.Errorf("%s alone: the page does not say what was not tried", name)
 		}

@@ -41,19 +41,24 @@ func replant(t *testing.T, record func(i, nodes uint) uint) error {
 	return err
 }
 
-// TestTreesThatAreNone: nodes that share others lead to 2 to the power of 80
+// TestTreesThatAreNone: nodes that share others lead to 2 to the power of 40
 // networks, which no reader would come to the end of.
 func TestTreesThatAreNone(t *testing.T) {
 	const want = "the file is damaged (its search tree leads in circles, or to more networks"
 	data := func(nodes uint) uint { return nodes + 16 }
 	for name, record := range map[string]func(i, nodes uint) uint{
 		"shared": func(i, nodes uint) uint {
-			if i == nodes-1 {
-				return data(nodes)
+			if i < 40 {
+				return i + 1
 			}
-			return i + 1
+			return data(nodes)
 		},
-		"shared, without data": func(i, nodes uint) uint { return i + 1 },
+		"shared, without data": func(i, nodes uint) uint {
+			if i < 40 {
+				return i + 1
+			}
+			return nodes
+		},
 		"a circle":             func(uint, uint) uint { return 0 },
 	} {
 		if err := replant(t, record); err == nil || !strings.Contains(err.Error(), want) {
