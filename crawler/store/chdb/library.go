@@ -122,17 +122,28 @@ func load() (*library, error) {
 	if err != nil {
 		return nil, err
 	}
-	handle, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
+	if err := takeStdin(); err != nil {
+		return nil, err
+	}
+	lib := new(library)
+	keepMask(func() { err = lib.open(path) })
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w (reinstall it with `make engine`)", path, err)
 	}
-	lib := new(library)
-	if err := lib.bind(handle); err != nil {
-		return nil, fmt.Errorf("load %s: %w (reinstall it with `make engine`)", path, err)
-	}
-	lib.setSignals(0) // before the first connection: Go needs its handlers of fatal signals
 	loaded = lib
 	return lib, nil
+}
+
+func (l *library) open(path string) error {
+	handle, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
+	if err != nil {
+		return err
+	}
+	if err := l.bind(handle); err != nil {
+		return err
+	}
+	l.setSignals(0) // before the first connection: Go needs its handlers of fatal signals
+	return nil
 }
 
 func (l *library) bind(handle uintptr) error {

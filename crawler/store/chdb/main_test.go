@@ -9,8 +9,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 )
 
-// open starts the engine on a fresh folder, with a client.
-func open(t *testing.T, settings clickhouse.Settings) (*Engine, *sql.DB) {
+func needLibrary(t *testing.T) {
 	t.Helper()
 	if _, err := Find(); err != nil {
 		if os.Getenv("CI") != "" {
@@ -18,6 +17,12 @@ func open(t *testing.T, settings clickhouse.Settings) (*Engine, *sql.DB) {
 		}
 		t.Skip(err)
 	}
+}
+
+// open starts the engine on a fresh folder, with a client.
+func open(t *testing.T, settings clickhouse.Settings) (*Engine, *sql.DB) {
+	t.Helper()
+	needLibrary(t)
 	engine, err := Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
