@@ -64,8 +64,10 @@ func (e *engine[P]) reason(walkErr error) string {
 		return "trouble of our own, which the log of the program tells"
 	case errors.Is(e.cause, errDeadline):
 		return fmt.Sprintf("deadline of %s", e.opts.Deadline)
-	default:
+	case errors.Is(e.cause, context.Canceled): // by a caller that says no more
 		return "stopped by the user"
+	default:
+		return observation.Text(e.cause.Error())
 	}
 }
 

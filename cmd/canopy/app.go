@@ -20,6 +20,7 @@ type app struct {
 	stdout, stderr io.Writer
 
 	config   string
+	settings []byte // of the configuration file, nil until it was read
 	storeURL string
 	spool    string
 	dataDir  string

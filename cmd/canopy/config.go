@@ -38,11 +38,12 @@ func (a *app) configure(cmd *cobra.Command) error {
 	if err != nil || a.config == "" {
 		return err
 	}
-	text, err := os.ReadFile(a.config)
-	if err != nil {
-		return readable("configuration", a.config, err)
+	if a.settings == nil { // once: it may be a pipe, and observe asks for each section
+		if a.settings, err = os.ReadFile(a.config); err != nil {
+			return readable("configuration", a.config, err)
+		}
 	}
-	file, err := parser.ParseBytes(text, 0)
+	file, err := parser.ParseBytes(a.settings, 0)
 	if err != nil {
 		return usagef("read configuration %s: %w", a.config, err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -38,7 +39,8 @@ type crawlOptions struct {
 const crawlLong = `Walk a network until nobody new is named, and keep every visit in the store.
 
 Ctrl-C, or --deadline, cuts a crawl short: what was seen is stored and the crawl is
-marked. A second Ctrl-C ends the program at once.
+marked. A second Ctrl-C ends the program at once; a crawl that ended so, or with the
+machine, is marked by the next command that writes to the record.
 
 A crawl of a public network talks to strangers. Only crawl where you may, name
 yourself, keep to the default pace, and honour the wishes of those who opt out
@@ -101,19 +103,19 @@ func (a *app) runCrawl(ctx context.Context, n network, o crawlOptions) error {
 	}
 	defer a.close("store", record.Close)
 	var sink crawler.Sink = record
+	lines := new(output)
 	if o.visits != "" {
-		if sink, err = newVisitsFile(o.visits, record); err != nil {
+		file, err := newVisitsFile(o.visits, record)
+		if err != nil {
 			return err
 		}
+		sink, lines = file, file.out
 	}
 	crawl, err := run(ctx, sink, facts)
 	if err != nil {
-		return err
+		return errors.Join(err, lines.err())
 	}
-	if err := a.printCrawl(crawl, n); err != nil {
-		return err
-	}
-	return verdict(crawl)
+	return errors.Join(lines.err(), a.printCrawl(crawl, n), verdict(crawl))
 }
 
 // crawlFunc runs a crawl that was prepared.

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"syscall"
 )
@@ -25,6 +24,7 @@ const (
 	exitFailed   = 1
 	exitUsage    = 2 // the command line or the configuration is wrong
 	exitDegraded = 3 // done, but with a flaw that was named
+	exitPipe     = 128 + int(syscall.SIGPIPE) // who read the output has gone, as shells put it
 )
 
 // usageError is the user's to mend, on the command line or in a file.
@@ -40,27 +40,28 @@ type degradedError struct{ reason string }
 
 func (e degradedError) Error() string { return e.reason }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
-}
+func main() { os.Exit(run(untilAsked(), os.Args[1:], os.Stdout, os.Stderr)) }
 
 // run executes one command and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := newRoot(&app{stdout: stdout, stderr: stderr})
+	out := &output{w: stdout, what: "write output"}
+	root := newRoot(&app{stdout: out, stderr: stderr})
 	root.SetArgs(args)
-	root.SetOut(stdout)
+	root.SetOut(out)
 	root.SetErr(stderr)
-	return exitCode(root.ExecuteContext(ctx), stderr)
+	err := root.ExecuteContext(ctx)
+	return exitCode(foremost(errors.Join(err, out.err())), stderr)
 }
 
 func exitCode(err error, stderr io.Writer) int {
 	var usage usageError
 	var degraded degradedError
+	var unwritten outputError
 	switch {
 	case err == nil:
 		return exitDone
+	case errors.As(err, &unwritten) && errors.Is(unwritten, syscall.EPIPE):
+		return exitPipe // the reader has seen enough and wants no message
 	case errors.As(err, &degraded):
 		fmt.Fprintln(stderr, "canopy: degraded:", degraded)
 		return exitDegraded

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -130,6 +132,11 @@ func (o *observeOptions) check() error {
 	if len(o.sections) == 0 {
 		return usagef("observe: networks names none")
 	}
+	for flag, path := range map[string]string{"opt-out": o.optOut, "check-list": o.checkList} {
+		if err := staysReadable(flag, path); err != nil {
+			return err
+		}
+	}
 	if err := o.watch.check(); err != nil {
 		return err
 	}
@@ -143,6 +150,21 @@ func (o *observeOptions) check() error {
 		s.crawl.vantage, s.crawl.contact, s.crawl.optOut = o.vantage, o.contact, o.optOut
 	}
 	return nil
+}
+
+// staysReadable refuses what can be read only once: a wish not to be contacted
+// would be forgotten after the first crawl. What is not there is for its reader
+// to tell.
+func staysReadable(flag, path string) error {
+	absolute, err := filepath.Abs(path)
+	if path == "" || err != nil {
+		return nil //nolint:nilerr // the reader of the file tells
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().IsRegular() && !strings.HasPrefix(absolute, "/dev/") && !strings.HasPrefix(absolute, "/proc/") {
+		return nil //nolint:nilerr // the same
+	}
+	return usagef("observe: %s %s is read again and again: name a file that stays, no pipe and not standard input", flag, path)
 }
 
 func (w watchOptions) check() error {

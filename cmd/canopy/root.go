@@ -19,7 +19,12 @@ Start with the demo, which needs no internet:
 Settings come from --config FILE (YAML), then from the environment
 (CANOPY_STORE, CANOPY_CRAWL_MAINLINE_RATE, ...), then from flags; the later one wins.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but degraded (it says why).`
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but degraded (it says why), 141 done
+but its output went to a reader that had gone.
+
+Ctrl-C, SIGTERM, SIGQUIT, SIGXCPU and a closed terminal (SIGHUP, unless under nohup) end what is
+under way with all of it stored. Only a second Ctrl-C, SIGABRT and SIGKILL end at once. When
+the reader of output or logs goes away, the work goes on.`
 
 // newRoot builds the command tree.
 func newRoot(a *app) *cobra.Command {

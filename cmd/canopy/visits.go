@@ -7,16 +7,20 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"canopy/crawler"
 	"canopy/crawler/observation"
 )
 
-// visitsFile is a sink that also writes every visit as one JSON line.
+// visitsFile is a sink that also writes every visit as one JSON line. A file
+// that takes no more lines, or a pipe whose reader has gone, is told in the end:
+// the record gets its visits all the same.
 type visitsFile struct {
 	crawler.Sink
-	file *os.File
-	w    *bufio.Writer
+	file  *os.File
+	out   *output // file, behind lines
+	lines *bufio.Writer
 }
 
 func newVisitsFile(path string, next crawler.Sink) (*visitsFile, error) {
@@ -24,16 +28,18 @@ func newVisitsFile(path string, next crawler.Sink) (*visitsFile, error) {
 	if err != nil {
 		return nil, usagef("write visits: %w", err)
 	}
-	return &visitsFile{Sink: next, file: f, w: bufio.NewWriterSize(f, 1<<18)}, nil
+	out := &output{w: f, what: "write visits"}
+	return &visitsFile{Sink: next, file: f, out: out, lines: bufio.NewWriterSize(out, 1<<18)}, nil
 }
 
 // Visits writes the lines first: the next sink takes over the slice.
 func (s *visitsFile) Visits(ctx context.Context, visits []observation.Visit) error {
-	lines := json.NewEncoder(s.w)
+	lines := json.NewEncoder(s.lines)
 	lines.SetEscapeHTML(false)
 	for i := range visits {
-		if err := lines.Encode(&visits[i]); err != nil {
-			return fmt.Errorf("write visits to %s: %w", s.file.Name(), err)
+		err := lines.Encode(&visits[i])
+		if err != nil && s.out.err() == nil {
+			return fmt.Errorf("write visits: %w", err)
 		}
 	}
 	return s.Sink.Visits(ctx, visits)
@@ -41,9 +47,11 @@ func (s *visitsFile) Visits(ctx context.Context, visits []observation.Visit) err
 
 // EndCrawl makes sure that the lines are on disk before the crawl ends.
 func (s *visitsFile) EndCrawl(ctx context.Context, c observation.Crawl) error {
-	err := errors.Join(s.w.Flush(), s.file.Sync(), s.file.Close())
-	if err != nil {
-		err = fmt.Errorf("write visits to %s: %w", s.file.Name(), err)
+	_ = s.lines.Flush() // out keeps the error
+	err := s.file.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
+		err = nil // a pipe or a terminal has no disk
 	}
-	return errors.Join(err, s.Sink.EndCrawl(ctx, c))
+	s.out.fail(errors.Join(err, s.file.Close()))
+	return s.Sink.EndCrawl(ctx, c)
 }
