@@ -70,31 +70,60 @@ func (a *app) openStore(ctx context.Context, o store.Options) (*store.Store, err
 	return s, err
 }
 
-// readRecord opens a record that is there, to be read only.
+// readRecord opens a record that is there, to be read only, and tells of crawls
+// that will not be part of what is read.
 func (a *app) readRecord(ctx context.Context) (*store.Store, error) {
 	s, err := a.openStore(ctx, store.Options{ReadOnly: true})
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Ready(ctx); err != nil {
+	err = s.Ready(ctx)
+	var left []store.Unfinished
+	if err == nil {
+		left, err = s.Unfinished(ctx)
+	}
+	if err != nil {
 		a.close("store", s.Close)
 		return nil, fmt.Errorf("read record: %w", err)
+	}
+	for _, u := range left {
+		if u.Dead() {
+			a.logger.Warn("a crawl was left running: `canopy store migrate`, or the next crawl, closes it as cut short", "network", u.Crawl.Network, "crawl", u.Crawl.ID, "why", u.DeadFrom)
+		}
 	}
 	return s, nil
 }
 
-// openRecord opens the record for writing and brings its schema up to date.
+// openRecord opens the record for writing, brings its schema up to date and
+// closes crawls that were left running.
 func (a *app) openRecord(ctx context.Context) (*store.Store, error) {
 	s, err := a.openStore(ctx, store.Options{})
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Migrate(ctx); err != nil {
+	if err := a.bringUpToDate(ctx, s); err != nil {
 		a.close("store", s.Close)
 		return nil, err
 	}
 	a.record = s
 	return s, nil
+}
+
+// bringUpToDate prepares a store for being written to.
+func (a *app) bringUpToDate(ctx context.Context, s *store.Store) error {
+	if err := s.Migrate(ctx); err != nil {
+		return err
+	}
+	return a.mend(ctx, s)
+}
+
+// mend closes the crawls of programs that were killed.
+func (a *app) mend(ctx context.Context, s *store.Store) error {
+	closed, err := s.CloseAbandoned(ctx)
+	for _, c := range closed {
+		a.logger.Warn("a crawl was left running and is now closed as cut short", "network", c.Network, "crawl", c.ID, "vantage", c.Vantage, "started", c.StartedAt)
+	}
+	return err
 }
 
 // recentPeers are addresses of peers that answered in the latest whole crawl of

@@ -133,7 +133,7 @@ func (a *app) importOne(ctx context.Context, record *store.Store, f nebula.Files
 func imported(ctx context.Context, record *store.Store, network, id string) (bool, error) {
 	var n uint64
 	err := record.DB().QueryRowContext(ctx, `SELECT count() FROM crawls WHERE network = ? AND crawl_id = toUUID(?) AND state != 'running'
-		AND NOT arrayExists(n -> position(n, ?) > 0, notes)`, network, id, nebula.Interrupted).Scan(&n)
+		AND NOT arrayExists(n -> position(n, ?) > 0 OR position(n, ?) > 0, notes)`, network, id, nebula.Interrupted, store.LeftRunning).Scan(&n)
 	if err != nil {
 		return false, fmt.Errorf("look for crawl %s: %w", id, err)
 	}

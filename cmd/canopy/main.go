@@ -22,8 +22,8 @@ var version = ""
 const (
 	exitDone     = 0
 	exitFailed   = 1
-	exitUsage    = 2 // the command line or the configuration is wrong
-	exitDegraded = 3 // done, but with a flaw that was named
+	exitUsage    = 2                          // the command line or the configuration is wrong
+	exitDegraded = 3                          // done, but with a flaw that was named
 	exitPipe     = 128 + int(syscall.SIGPIPE) // who read the output has gone, as shells put it
 )
 

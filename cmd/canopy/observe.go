@@ -146,12 +146,8 @@ func (ob *observer) takeOver(ctx context.Context) error {
 	if err := ob.checkRetention(ctx); err != nil {
 		return err
 	}
-	abandoned, err := ob.record.CloseAbandoned(ctx, ob.options.vantage)
-	if err != nil {
+	if err := ob.mend(ctx, ob.record); err != nil { // again: now the vantage is ours
 		return err
-	}
-	for _, c := range abandoned {
-		ob.logger.Warn("a crawl was left running and is now closed as cut short", "network", c.Network, "crawl", c.ID, "started", c.StartedAt)
 	}
 	for _, n := range ob.networks {
 		if err := n.restore(ctx); err != nil {

@@ -154,7 +154,7 @@ func (n *observedNetwork) set(change func(*crawlState)) {
 func (n *observedNetwork) setNext(t time.Time) { n.set(func(s *crawlState) { s.Next = &t }) }
 
 // crawlOnce reads data sets and wishes anew: they may have changed since the
-// last crawl.
+// last crawl. Others that write to the same record may have been killed since.
 func (n *observedNetwork) crawlOnce(ctx context.Context) (observation.Crawl, error) {
 	run, err := n.ob.prepareCrawl(n.network, n.observeSection.crawl)
 	if err == nil {
@@ -162,6 +162,9 @@ func (n *observedNetwork) crawlOnce(ctx context.Context) (observation.Crawl, err
 	}
 	if err != nil {
 		return observation.Crawl{}, err
+	}
+	if err := n.ob.mend(ctx, n.ob.record); err != nil { // a crawl can wait in the spool for a server that is away
+		n.ob.logger.Warn("crawls that were left running could not be closed", "error", err)
 	}
 	facts, err := n.ob.openData()
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"canopy/crawler"
+	"canopy/crawler/store"
 	"canopy/crawler/store/storetest"
 )
 
@@ -278,7 +279,7 @@ func TestObserveClosesAbandonedCrawls(t *testing.T) {
 	}
 	query(t, o.store, `SELECT count() AS crawls, countIf(state = 'cut_short') AS cutshort, sum(discovered) AS discovered,
 		(SELECT count() FROM visits) AS visits, arrayStringConcat(any(notes), ' ') AS notes FROM crawls`, &kept)
-	if kept.Crawls != 1 || kept.CutShort != 1 || kept.Visits != kept.Discovered || !strings.Contains(kept.Notes, "ended before") {
+	if kept.Crawls != 1 || kept.CutShort != 1 || kept.Visits != kept.Discovered || !strings.Contains(kept.Notes, store.LeftRunning) {
 		t.Errorf("kept %+v", kept)
 	}
 }

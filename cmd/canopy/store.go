@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"canopy/crawler/observation"
 	"canopy/crawler/store"
 )
 
@@ -35,7 +36,9 @@ make engine) or a server of yours (--store clickhouse://user:pass@host:9000/db).
 			RunE:    func(cmd *cobra.Command, _ []string) error { return a.storeStatus(cmd.Context()) },
 		},
 		&cobra.Command{
-			Use: "migrate", Short: "Bring the schema up to date; a second run does nothing", Args: cobra.NoArgs,
+			Use: "migrate", Short: "Bring the schema up to date, and close crawls that were left running", Args: cobra.NoArgs,
+			Long: `Bring the schema up to date, send what waits in the spool, and close crawls whose programs were
+killed before they could. A second run does nothing.`,
 			Example: "  canopy store migrate --store clickhouse://canopy@db.example.org:9000/canopy",
 			RunE:    func(cmd *cobra.Command, _ []string) error { return a.storeMigrate(cmd.Context()) },
 		}, sql, newStorePrune(a), newStoreServe(a))
@@ -53,7 +56,7 @@ func (a *app) withStore(ctx context.Context, o store.Options, do func(*store.Sto
 
 func (a *app) storeMigrate(ctx context.Context) error {
 	return a.withStore(ctx, store.Options{}, func(s *store.Store) error {
-		if err := s.Migrate(ctx); err != nil {
+		if err := a.bringUpToDate(ctx, s); err != nil {
 			return fmt.Errorf("migrate store: %w", err)
 		}
 		fmt.Fprintln(a.stdout, "The schema is up to date.")
@@ -107,8 +110,24 @@ func (a *app) printStatus(status store.Status) error {
 	if err := tw.Flush(); err != nil {
 		return fmt.Errorf("write output: %w", err)
 	}
+	for _, u := range status.Unfinished {
+		fmt.Fprintln(a.stdout, unfinished(u))
+	}
 	if sp := status.Spool; sp != nil && (sp.Segments > 0 || sp.Bad > 0) {
 		fmt.Fprintf(a.stdout, "%s rows (%s bytes) wait in the spool %s; segments set aside as damaged: %d\n", count(sp.Rows), count(sp.Bytes), sp.Folder, sp.Bad)
 	}
 	return nil
+}
+
+// unfinished says how a crawl stands that is marked running.
+func unfinished(u store.Unfinished) string {
+	c := u.Crawl
+	text := fmt.Sprintf("%s crawl %s from %s, since %s", observation.Text(c.Network), c.ID, observation.Text(c.Vantage), c.StartedAt.UTC().Format(time.DateTime))
+	if u.PID != 0 {
+		text += fmt.Sprintf(", process %d on %s", u.PID, observation.Text(u.Host))
+	}
+	if u.Dead() {
+		return text + ": left running " + u.DeadFrom + "; canopy store migrate, or the next crawl, closes it as cut short"
+	}
+	return fmt.Sprintf("%s: under way, as far as is known; last sign of life %s ago", text, u.Silence.Round(time.Second))
 }

@@ -46,7 +46,7 @@ func (a *app) storeServe(ctx context.Context, listen string, write bool) error {
 	return a.withStore(ctx, store.Options{ReadOnly: !write}, func(s *store.Store) error {
 		ready := s.Ready
 		if write {
-			ready = s.Migrate
+			ready = func(ctx context.Context) error { return a.bringUpToDate(ctx, s) }
 		}
 		if err := ready(ctx); err != nil {
 			return fmt.Errorf("serve store: %w", err)

@@ -10,37 +10,141 @@ import (
 	"canopy/crawler/observation"
 )
 
-// CloseAbandoned ends the crawls of a vantage that are still marked running:
-// their program ended before they did. They become cut short, with what the
-// record holds of them, and are returned in order of time. The caller makes
-// sure that no other program is crawling from this vantage.
-func (s *Store) CloseAbandoned(ctx context.Context, vantage string) ([]observation.Crawl, error) {
-	crawls, err := s.running(ctx, vantage)
-	if err != nil {
-		return nil, fmt.Errorf("find abandoned crawls: %w", err)
-	}
-	for i := range crawls {
-		c := &crawls[i]
-		var last time.Time
-		query := "SELECT count(), countIf(outcome = 'answered'), sum(queries), max(visited_at) FROM visits WHERE network = ? AND crawl_id = ?"
-		if err := s.conn.QueryRow(ctx, query, c.Network, c.ID.String()).Scan(&c.Discovered, &c.Reachable, &c.Queries, &last); err != nil {
-			return nil, fmt.Errorf("count visits of crawl %s: %w", c.ID, err)
-		}
-		c.State, c.EndedAt = observation.CutShort, c.StartedAt
-		if last.After(c.StartedAt) {
-			c.EndedAt = last
-		}
-		c.Notes = append(c.Notes, "The program ended before the crawl did; what it had stored by then is counted here.")
-		if err := s.writeCrawl(ctx, *c); err != nil {
-			return nil, fmt.Errorf("close abandoned crawl %s: %w", c.ID, err)
-		}
-	}
-	return crawls, nil
+// Unfinished is a crawl that is marked running.
+type Unfinished struct {
+	Crawl    observation.Crawl `json:"crawl"`
+	Host     string            `json:"host,omitempty"` // where its program runs or ran, empty if it never told
+	PID      int               `json:"pid,omitempty"`  //
+	Silence  time.Duration     `json:"silence_ns"`     // since its last sign of life
+	DeadFrom string            `json:"dead,omitempty"` // how it is known that the program is no longer at work on it; empty: it is, or may be
 }
 
-func (s *Store) running(ctx context.Context, vantage string) ([]observation.Crawl, error) {
-	rows, err := s.conn.Query(ctx, `SELECT network, crawl_id, scope, started_at, software, settings, notes FROM crawls
-		WHERE state = 'running' AND vantage = ? ORDER BY started_at`, vantage)
+// Dead says whether nothing will end the crawl any more.
+func (u Unfinished) Dead() bool { return u.DeadFrom != "" }
+
+// silentFor is how long nothing may be heard of a program whose process can't
+// be looked at, on another machine or in another container, before its crawls
+// count as dead. One that was cut off from the server for as long, and goes on,
+// marks its crawl running again.
+const silentFor = 24 * time.Hour
+
+// LeftRunning begins the note of each crawl that [Store.CloseAbandoned] ended.
+const LeftRunning = "The crawl was left running"
+
+// The ways to know that a crawl is dead, as they go on after LeftRunning.
+var (
+	diedWithProcess = "when its program ended"
+	diedInSilence   = fmt.Sprintf("and nothing was heard of its program for %.0f hours", silentFor.Hours())
+)
+
+// Unfinished lists the crawls that are marked running, in order of time, and
+// says which of them are dead: the process is gone, or it has let go of the
+// crawl, or of the folder of an embedded store, or of the vantage that this
+// Store has claimed; or nothing was heard of it for a day.
+func (s *Store) Unfinished(ctx context.Context) ([]Unfinished, error) {
+	crawls, err := s.running(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find unfinished crawls: %w", err)
+	}
+	if len(crawls) == 0 {
+		return nil, nil
+	}
+	beats, err := s.heartbeats(ctx, crawls)
+	if err != nil {
+		return nil, fmt.Errorf("find unfinished crawls: %w", err)
+	}
+	list := make([]Unfinished, len(crawls))
+	for i, c := range crawls {
+		u := &list[i]
+		last, known := beats[c.ID]
+		u.Crawl, u.Host, u.PID, u.Silence = c, last.host, last.pid, last.silence
+		switch {
+		case !known: // by an earlier Canopy
+			if u.Silence, err = s.visitless(ctx, c); err != nil {
+				return nil, fmt.Errorf("find unfinished crawls: %w", err)
+			}
+		case s.isGone(c, last):
+			u.DeadFrom = diedWithProcess
+		}
+		if u.DeadFrom == "" && u.Silence > silentFor && !isUnderWay(c.ID) {
+			u.DeadFrom = diedInSilence
+		}
+	}
+	return list, nil
+}
+
+// isGone says whether the program of a crawl is known to have left it.
+func (s *Store) isGone(c observation.Crawl, last heartbeat) bool {
+	self, err := thisProcess()
+	switch {
+	case isUnderWay(c.ID) || err != nil:
+		return false
+	case last.embedded && s.engine != nil: // we have the folder now
+		return true
+	case self.place != "" && self == last.osProcess: // we have let go of it
+		return true
+	case last.observer != uuid.Nil && s.observer != uuid.Nil && last.observer != s.observer && c.Vantage == s.vantage:
+		return true // its observer has lost the vantage to us
+	}
+	return self.outlives(last.osProcess)
+}
+
+// visitless is how long a crawl without heartbeats has stored no visit.
+func (s *Store) visitless(ctx context.Context, c observation.Crawl) (time.Duration, error) {
+	var last, now time.Time
+	err := s.conn.QueryRow(ctx, "SELECT max(visited_at), now64(3, 'UTC') FROM visits WHERE network = ? AND crawl_id = ?", c.Network, c.ID.String()).Scan(&last, &now)
+	if last.Before(c.StartedAt) {
+		last = c.StartedAt
+	}
+	return now.Sub(last), err
+}
+
+// CloseAbandoned ends the crawls that are dead: see [Store.Unfinished]. They
+// become cut short, with what the record holds of them, and are returned in
+// order of time.
+func (s *Store) CloseAbandoned(ctx context.Context) ([]observation.Crawl, error) {
+	list, err := s.Unfinished(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var closed []observation.Crawl
+	for _, u := range list {
+		if !u.Dead() {
+			continue
+		}
+		// Its program may have ended it, and then itself, since the list was read.
+		if running, err := s.isRunning(ctx, u.Crawl); err != nil {
+			return closed, err
+		} else if !running {
+			continue
+		}
+		c, err := s.closeAbandoned(ctx, u)
+		if err != nil {
+			return closed, fmt.Errorf("close abandoned crawl %s: %w", u.Crawl.ID, err)
+		}
+		closed = append(closed, c)
+	}
+	return closed, nil
+}
+
+func (s *Store) closeAbandoned(ctx context.Context, u Unfinished) (observation.Crawl, error) {
+	c := u.Crawl
+	var last time.Time
+	query := "SELECT count(), countIf(outcome = 'answered'), sum(queries), max(visited_at) FROM visits WHERE network = ? AND crawl_id = ?"
+	if err := s.conn.QueryRow(ctx, query, c.Network, c.ID.String()).Scan(&c.Discovered, &c.Reachable, &c.Queries, &last); err != nil {
+		return c, fmt.Errorf("count visits: %w", err)
+	}
+	c.State, c.EndedAt = observation.CutShort, c.StartedAt
+	if last.After(c.StartedAt) {
+		c.EndedAt = last
+	}
+	c.Notes = append(c.Notes, LeftRunning+" "+u.DeadFrom+"; what was stored by then is counted here.")
+	return c, s.writeCrawl(ctx, c)
+}
+
+func (s *Store) running(ctx context.Context) ([]observation.Crawl, error) {
+	rows, err := s.conn.Query(ctx, `SELECT network, crawl_id, vantage, scope, zone, started_at, software, settings, notes FROM crawls
+		WHERE state = 'running' ORDER BY started_at, crawl_id`)
 	if err != nil {
 		return nil, err
 	}
@@ -48,8 +152,8 @@ func (s *Store) running(ctx context.Context, vantage string) ([]observation.Craw
 	var crawls []observation.Crawl
 	for rows.Next() {
 		var id uuid.UUID
-		c := observation.Crawl{Vantage: vantage}
-		if err := rows.Scan(&c.Network, &id, &c.Scope, &c.StartedAt, &c.Software, &c.Settings, &c.Notes); err != nil {
+		c := observation.Crawl{State: observation.Running}
+		if err := rows.Scan(&c.Network, &id, &c.Vantage, &c.Scope, &c.Zone, &c.StartedAt, &c.Software, &c.Settings, &c.Notes); err != nil {
 			return nil, err
 		}
 		c.ID = observation.CrawlID(id)

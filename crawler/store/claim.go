@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,30 +22,29 @@ const (
 type Claim struct {
 	s       *Store
 	vantage string
-	self    claimant
+	self    osProcess
 	id      uuid.UUID
 	at      time.Time // by the clock of the server
 	beaten  time.Time // by ours
-}
-
-// claimant is where an observer runs.
-type claimant struct {
-	host string
-	pid  int
 }
 
 // Claim takes hold of a vantage, until [Claim.Release] or until nobody has
 // called [Claim.Beat] for a minute and a half. It fails with [ErrClaimed] when
 // somebody else has it.
 func (s *Store) Claim(ctx context.Context, vantage string) (*Claim, error) {
-	host, err := os.Hostname()
+	self, err := thisProcess()
 	if err != nil {
 		return nil, fmt.Errorf("claim vantage: %w", err)
 	}
-	return s.claim(ctx, vantage, claimant{host, os.Getpid()})
+	c, err := s.claim(ctx, vantage, self)
+	if err != nil {
+		return nil, err
+	}
+	s.observer, s.vantage = c.id, vantage
+	return c, nil
 }
 
-func (s *Store) claim(ctx context.Context, vantage string, self claimant) (*Claim, error) {
+func (s *Store) claim(ctx context.Context, vantage string, self osProcess) (*Claim, error) {
 	c := &Claim{s: s, vantage: vantage, self: self, id: uuid.New()}
 	if s.engine != nil {
 		return c, nil
@@ -75,36 +72,31 @@ func (s *Store) claim(ctx context.Context, vantage string, self claimant) (*Clai
 // rivals looks for living claims of others, of those made until before unless
 // that is zero.
 func (c *Claim) rivals(ctx context.Context, before time.Time) error {
-	rows, err := c.s.conn.Query(ctx, `SELECT host, pid, observer, claimed_at FROM observers
+	rows, err := c.s.conn.Query(ctx, `SELECT host, pid, place, begun, observer, claimed_at FROM observers
 		WHERE vantage = ? AND NOT released AND observer != ? AND beat_at > now64(3) - ?`, c.vantage, c.id.String(), claimLives.Seconds())
 	if err != nil {
 		return fmt.Errorf("claim vantage: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var host string
+		var other osProcess
 		var pid uint32
 		var id uuid.UUID
 		var at time.Time
-		if err := rows.Scan(&host, &pid, &id, &at); err != nil {
+		if err := rows.Scan(&other.host, &pid, &other.place, &other.begun, &id, &at); err != nil {
 			return fmt.Errorf("claim vantage: %w", err)
 		}
+		other.pid = int(pid)
 		later := !before.IsZero() && (at.After(before) || at.Equal(before) && id.String() > c.id.String())
-		if later || c.self.outlived(claimant{host, int(pid)}) {
+		if later || c.self.outlives(other) {
 			continue
 		}
-		return fmt.Errorf("%w: vantage %q, process %d on %s, since %s", ErrClaimed, c.vantage, pid, host, at.Format(time.RFC3339))
+		return fmt.Errorf("%w: vantage %q, process %d on %s, since %s", ErrClaimed, c.vantage, pid, other.host, at.Format(time.RFC3339))
 	}
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("claim vantage: %w", err)
 	}
 	return nil
-}
-
-// outlived says whether another process ran on our host and is gone. In a
-// container that was started again it had our own number.
-func (c claimant) outlived(other claimant) bool {
-	return c.host == other.host && (c.pid == other.pid || errors.Is(syscall.Kill(other.pid, 0), syscall.ESRCH))
 }
 
 // Beat renews the claim. It fails with [ErrClaimed] when it came so late that
@@ -130,9 +122,9 @@ func (c *Claim) Release(ctx context.Context) error {
 }
 
 func (c *Claim) write(ctx context.Context, released bool) error {
-	err := c.s.conn.Exec(ctx, `INSERT INTO observers_log (vantage, observer, host, pid, claimed_at, beat_at, released)
-		SELECT ?, toUUID(?), ?, ?, fromUnixTimestamp64Milli(toInt64(?), 'UTC'), now64(3, 'UTC'), ?`,
-		c.vantage, c.id.String(), c.self.host, c.self.pid, c.at.UnixMilli(), flag(released)) // the client binds times to the second
+	err := c.s.conn.Exec(ctx, `INSERT INTO observers_log (vantage, observer, host, pid, place, begun, claimed_at, beat_at, released)
+		SELECT ?, toUUID(?), ?, ?, ?, ?, fromUnixTimestamp64Milli(toInt64(?), 'UTC'), now64(3, 'UTC'), ?`,
+		c.vantage, c.id.String(), c.self.host, c.self.pid, c.self.place, c.self.begun, c.at.UnixMilli(), flag(released)) // the client binds times to the second
 	if err != nil {
 		return fmt.Errorf("renew claim on vantage: %w", err)
 	}

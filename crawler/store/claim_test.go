@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -24,11 +23,11 @@ func testClaim(t *testing.T, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	alive := claimant{first.self.host, os.Getppid()} // any other process that lives
-	if _, err := s.claim(ctx, "here", alive); !errors.Is(err, ErrClaimed) || !strings.Contains(err.Error(), first.self.host) {
+	living := alive(t)
+	if _, err := s.claim(ctx, "here", living); !errors.Is(err, ErrClaimed) || !strings.Contains(err.Error(), first.self.host) {
 		t.Errorf("claimed twice: %v", err)
 	}
-	if _, err := s.claim(ctx, "elsewhere", alive); err != nil {
+	if _, err := s.claim(ctx, "elsewhere", living); err != nil {
 		t.Errorf("another vantage: %v", err)
 	}
 	if err := first.Beat(ctx); err != nil {
@@ -37,7 +36,7 @@ func testClaim(t *testing.T, url string) {
 	if err := first.Release(ctx); err != nil {
 		t.Fatal(err)
 	}
-	second, err := s.claim(ctx, "here", alive)
+	second, err := s.claim(ctx, "here", living)
 	if err != nil {
 		t.Fatalf("after the release: %v", err)
 	}
@@ -53,17 +52,23 @@ func testClaim(t *testing.T, url string) {
 	if err := second.Beat(ctx); err != nil {
 		t.Fatal(err)
 	}
-	third, err := s.claim(ctx, "here", claimant{first.self.host, os.Getpid()})
+	third, err := s.claim(ctx, "here", here(t))
 	if err != nil {
 		t.Fatalf("the holder died: %v", err)
+	}
+	// Another container may bear our name and have our number, and lives.
+	twin := here(t)
+	twin.place += " of another container"
+	if _, err := s.claim(ctx, "here", twin); !errors.Is(err, ErrClaimed) {
+		t.Errorf("claimed from another container: %v", err)
 	}
 	if err := third.Release(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.conn.Exec(ctx, "INSERT INTO observers_log SELECT 'there', generateUUIDv4(), 'far', 1, now64(3) - 200, now64(3) - 100, 0"); err != nil {
+	if err := s.conn.Exec(ctx, "INSERT INTO observers_log (vantage, observer, host, pid, claimed_at, beat_at, released) SELECT 'there', generateUUIDv4(), 'far', 1, now64(3) - 200, now64(3) - 100, 0"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.claim(ctx, "there", alive); err != nil {
+	if _, err := s.claim(ctx, "there", living); err != nil {
 		t.Errorf("the holder is silent: %v", err)
 	}
 }
@@ -75,7 +80,7 @@ func TestOnlyOneOfManyClaims(t *testing.T) {
 	var tries sync.WaitGroup
 	for i := range 4 {
 		tries.Go(func() {
-			if _, err := s.claim(ctx, "here", claimant{"host" + string(rune('a'+i)), 1}); err == nil {
+			if _, err := s.claim(ctx, "here", osProcess{host: "host" + string(rune('a'+i)), pid: 1}); err == nil {
 				won.Store(i, true)
 			} else if !errors.Is(err, ErrClaimed) {
 				t.Error(err)

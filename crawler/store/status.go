@@ -16,6 +16,8 @@ type Status struct {
 	Tables   []TableStatus `json:"tables"`   // empty without a schema
 	Crawls   []CrawlCount  `json:"crawls"`   // by network and state
 	Spool    *SpoolStatus  `json:"spool"`    // nil without one
+
+	Unfinished []Unfinished `json:"unfinished"` // crawls that are marked running, dead ones too; none of a schema older than this program's
 }
 
 // TableStatus describes one of the views that readers use.
@@ -77,7 +79,10 @@ func (s *Store) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return st, fmt.Errorf("count crawls: %w", err)
 	}
-	return st, nil
+	if st.Schema == st.Latest {
+		st.Unfinished, err = s.Unfinished(ctx)
+	}
+	return st, err
 }
 
 func (s *Store) tableStatus(ctx context.Context, view, column string) (TableStatus, error) {

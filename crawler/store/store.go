@@ -19,6 +19,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/google/uuid"
 
 	"canopy/crawler/observation"
 	"canopy/crawler/store/chdb"
@@ -103,6 +104,9 @@ type Store struct {
 	spool *spool      // nil without one
 	took  atomic.Bool // the store has taken rows from this process
 	ready atomic.Bool // the schema was seen to be up to date
+
+	observer uuid.UUID // that has claimed a vantage through this Store; zeros: none
+	vantage  string    // that it has claimed
 
 	stalled atomic.Int64 // nanoseconds that writers stood still, since a crawl ended
 
@@ -242,6 +246,7 @@ func (s *Store) Close() error {
 		s.stop()
 		<-s.done
 	}
+	s.leaveAll()
 	if s.spool != nil {
 		if _, rows, _ := s.spool.pending(); rows > 0 {
 			s.opt.Logger.Warn("rows wait in the spool; the next run on this store sends them", "rows", rows, "spool", s.spool.dir)

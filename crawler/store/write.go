@@ -19,7 +19,13 @@ func (s *Store) BeginCrawl(ctx context.Context, c observation.Crawl) error {
 		}
 	}
 	c.State, c.EndedAt = observation.Running, time.Time{}
-	return s.writeCrawl(ctx, c)
+	s.enter(ctx, c) // first, so that no crawl is in the record of which nothing is known
+	if err := s.writeCrawl(ctx, c); err != nil {
+		leaveCrawl(c.ID)
+		return err
+	}
+	s.start.Do(s.startWriter)
+	return nil
 }
 
 // Visits takes over v, to be written with others: see [Store.Flush]. It blocks
@@ -57,6 +63,8 @@ func (s *Store) Probes(ctx context.Context, p []observation.Probe) error {
 // store does not take what is in the spool in time, the crawl is marked
 // degraded, its final row joins the others, and the error is [ErrSpooled].
 func (s *Store) EndCrawl(ctx context.Context, c observation.Crawl) error {
+	s.ending(c.ID)
+	defer leaveCrawl(c.ID)
 	if err := s.flushPatiently(ctx); err != nil {
 		return err
 	}
@@ -161,6 +169,7 @@ func (s *Store) startWriter() {
 	if s.spool != nil {
 		writers.Go(func() { s.startReplay(ctx) })
 	}
+	writers.Go(func() { s.keepBeating(ctx) })
 	writers.Go(func() {
 		tick := time.NewTicker(s.opt.FlushEvery)
 		defer tick.Stop()
