@@ -53,7 +53,7 @@ func (r fixedPathReporter) visit(n ast.Node) {
 // eachTestNode calls visit for every syntax node of the package's test files.
 func eachTestNode(pass *analysis.Pass, visit func(ast.Node)) error {
 	for _, file := range pass.Files {
-		if !strings.HasSuffix(pass.Fset.File(file.Pos()).Name(), "_test.go") {
+		if !strings.HasSuffix(pass.Fset.File(file.Pos()).Name(), "_test.go") || ignored(file, pass.Analyzer.Name) {
 			continue
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
@@ -64,4 +64,18 @@ func eachTestNode(pass *analysis.Pass, visit func(ast.Node)) error {
 		})
 	}
 	return nil
+}
+
+// ignored says whether a file holds a comment that excuses it, with a reason, as
+// staticcheck has it: //lint:file-ignore fixedpath these paths are only compared
+func ignored(file *ast.File, name string) bool {
+	for _, group := range file.Comments {
+		for _, comment := range group.List {
+			reason, found := strings.CutPrefix(comment.Text, "//lint:file-ignore "+name+" ")
+			if found && strings.TrimSpace(reason) != "" {
+				return true
+			}
+		}
+	}
+	return false
 }

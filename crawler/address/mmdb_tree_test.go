@@ -59,7 +59,7 @@ func TestTreesThatAreNone(t *testing.T) {
 			}
 			return nodes
 		},
-		"a circle":             func(uint, uint) uint { return 0 },
+		"a circle": func(uint, uint) uint { return 0 },
 	} {
 		if err := replant(t, record); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)

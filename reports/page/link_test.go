@@ -1,5 +1,7 @@
 package page
 
+//lint:file-ignore fixedpath the paths in these texts are to be refused as links: nothing opens them
+
 import (
 	"net/url"
 	"os"

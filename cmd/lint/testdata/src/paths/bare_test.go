@@ -1,0 +1,7 @@
+package paths
+
+//lint:file-ignore fixedpath
+
+import "testing"
+
+func TestBare(t *testing.T) { _ = "/home/alice/mine.csv" } // want `fixed path`
