@@ -84,7 +84,11 @@ func (b *builder) add(s span, what said) {
 		return
 	}
 	if s.all() {
-		b.warn = append(b.warn, fmt.Sprintf("%s: the range %s-%s claims every address of its family.", b.source.title(), s.from, s.to))
+		family := "IPv6"
+		if s.from.Is4() {
+			family = "IPv4"
+		}
+		b.warn = append(b.warn, fmt.Sprintf("%s: a range claims every address of %s.", b.source.title(), family))
 	}
 	s.row = b.row(what)
 	b.spans = append(b.spans, s)
