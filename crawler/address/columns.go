@@ -74,7 +74,8 @@ func layout(fields []string, tabs bool) (columns, error) {
 		return countryLayout, nil
 	}
 	return columns{}, fmt.Errorf("this is no table of address ranges: want start,end,asn,organisation, or start,end,country, "+
-		"or a header with start and end, or network, and some of asn, organisation, country, hosting, note, or IPtoASN's five fields by tabs; found %d fields", len(fields))
+		"or a header with start and end, or network, and some of asn, organisation, country, hosting, note, "+
+		"or IPtoASN's five fields by tabs; found %d fields", len(fields))
 }
 
 // headed reads a header, whose names are in lower case.
@@ -98,7 +99,8 @@ func headed(names []string) (columns, error) {
 	}
 	for i, name := range names {
 		if !known[name] && !unreadKeys[name] || slices.Contains(names[:i], name) {
-			return columns{}, fmt.Errorf("the header names column %q, which is unknown or named twice; known are start, end, network, asn, organisation, country, hosting, note", observation.Text(name))
+			return columns{}, fmt.Errorf("the header names column %q, which is unknown or named twice; "+
+				"known are start, end, network, asn, organisation, country, hosting, note", observation.Text(name))
 		}
 	}
 	switch {

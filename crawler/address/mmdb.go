@@ -122,7 +122,8 @@ func (s *survey) warnings(file string) (out []string) {
 		if odd.total() > 0 {
 			text += " (not usable: " + odd.String() + ")"
 		}
-		out = append(out, fmt.Sprintf("%s; this file has keys %s; known keys are %s.", text, listed(s.keys.found("")), strings.Join(mmdbKeys[f], ", ")))
+		text += fmt.Sprintf("; this file has keys %s; known keys are %s.", listed(s.keys.found("")), strings.Join(mmdbKeys[f], ", "))
+		out = append(out, text)
 	}
 	if s.several > 0 {
 		out = append(out, fmt.Sprintf("%s: %d of %d networks list several AS: the first is taken.", file, s.several, s.networks))
@@ -139,7 +140,8 @@ func (s *survey) nothing(kind string) error {
 			odd = append(odd, s.odd[f].String())
 		}
 	}
-	text := fmt.Sprintf("no record of this %s database names an AS, an organisation or a country: known keys are, %s; this file has %d networks and keys %s",
+	text := fmt.Sprintf("no record of this %s database names an AS, an organisation or a country: "+
+		"known keys are, %s; this file has %d networks and keys %s",
 		observation.Text(kind), strings.Join(known, "; "), s.networks, listed(s.keys.found("")))
 	if len(odd) > 0 {
 		text += "; not usable: " + strings.Join(odd, ", ")

@@ -2,7 +2,6 @@ package address
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -54,15 +53,20 @@ var numberedKeys = map[string]bool{"asn": true, "as": true, "org": true}
 
 // unreadKeys are those that published schemas have beside the ones that are
 // read, and that tell neither AS nor organisation nor country of a network.
-var unreadKeys = map[string]bool{
-	"as_domain": true, "as_type": true, "carrier": true, "city": true, "company": true, "connection_type": true, "continent": true,
-	"continent_code": true, "continent_name": true, "country_geoname_id": true, "country_name": true, "district": true, "domain": true,
-	"end_ip": true, "geoname_id": true, "hosting": true, "is_anonymous": true, "is_anonymous_proxy": true, "is_anycast": true, "is_in_european_union": true,
-	"is_satellite_provider": true, "lat": true, "latitude": true, "lng": true, "lon": true, "longitude": true, "mobile_country_code": true,
-	"mobile_network_code": true, "network": true, "postal": true, "postal_code": true, "postcode": true, "proxy": true, "region": true, "region_code": true,
-	"registered_country": true, "registered_country_geoname_id": true, "represented_country": true, "represented_country_geoname_id": true,
-	"relay": true, "route": true, "security": true, "service": true, "start_ip": true, "state": true, "state1": true, "state2": true, "subdivisions": true, "threat": true, "time_zone": true,
-	"timezone": true, "tor": true, "user_type": true, "usage_type": true, "vpn": true, "zip_code": true,
+var unreadKeys = setOf(`
+	as_domain as_type carrier city company connection_type continent continent_code continent_name
+	country_geoname_id country_name district domain end_ip geoname_id hosting is_anonymous is_anonymous_proxy
+	is_anycast is_in_european_union is_satellite_provider lat latitude lng lon longitude mobile_country_code
+	mobile_network_code network postal postal_code postcode proxy region region_code registered_country
+	registered_country_geoname_id relay represented_country represented_country_geoname_id route security service
+	start_ip state state1 state2 subdivisions threat time_zone timezone tor usage_type user_type vpn zip_code`)
+
+func setOf(words string) map[string]bool {
+	set := map[string]bool{}
+	for word := range strings.FieldsSeq(words) {
+		set[word] = true
+	}
+	return set
 }
 
 // keyNode is a key of a record: what its value may say, and which keys are read
@@ -126,9 +130,6 @@ func (n *keyNode) pass(key []byte) {
 
 // found lists the keys that occur in the file, in order of their names.
 func (n *keyNode) found(path string) (keys []string) {
-	if n.met && len(n.unread) == 0 && !slices.ContainsFunc(slices.Collect(maps.Values(n.under)), func(below *keyNode) bool { return below.met }) {
-		keys = append(keys, path)
-	}
 	dot := ""
 	if path != "" {
 		dot = "."
@@ -138,6 +139,9 @@ func (n *keyNode) found(path string) (keys []string) {
 	}
 	for key := range n.unread {
 		keys = append(keys, path+dot+key)
+	}
+	if n.met && len(keys) == 0 {
+		keys = append(keys, path)
 	}
 	slices.Sort(keys)
 	return keys
