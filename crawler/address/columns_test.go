@@ -18,6 +18,7 @@ func TestHeadersOfPublishers(t *testing.T) {
 		"MaxMind":             {"network,autonomous_system_number,autonomous_system_organization\n192.0.2.0/24,64500,\"Example Net\"\n", "Example Net", "", ""},
 		"IPinfo lite":         {"network,country,country_code,continent,continent_code,asn,as_name,as_domain\n192.0.2.0/24,Netherlands,NL,Europe,EU,AS64500,Example Net,example.net\n", "Example Net", "NL", ""},
 		"IPinfo country_asn":  {"start_ip,end_ip,country,country_name,continent,continent_name,asn,as_name,as_domain\n192.0.2.0,192.0.2.255,NL,Netherlands,EU,Europe,AS64500,Example Net,example.net\n", "Example Net", "NL", ""},
+		"IPinfo asn":          {"start_ip,end_ip,join_key,asn,domain,name,type,country\n192.0.2.0,192.0.2.255,192.0.0.0,AS64500,example.net,Example Net,hosting,NL\n", "Example Net", "NL", ""},
 		"IPLocate":            {"network,asn,country_code,name,org,domain\n192.0.2.0/24,64500,NL,EXAMPLE-NET,Example Net,example.net\n", "Example Net", "NL", ""},
 		"byte order mark":     {"\xef\xbb\xbf\"start\",\"end\",\"ASN\",\"Organization\"\r\n\"192.0.2.0\",\"192.0.2.255\",\"64500\",\"Example Net\"\r\n", "Example Net", "", ""},
 		"a lone address":      {"cidr,asn,org\n192.0.2.1,64500,Example Net\n", "Example Net", "", ""},

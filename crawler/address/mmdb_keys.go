@@ -56,10 +56,10 @@ var numberedKeys = map[string]bool{"asn": true, "as": true, "org": true}
 var unreadKeys = setOf(`
 	as_domain as_type carrier city company connection_type continent continent_code continent_name
 	country_geoname_id country_name district domain end_ip geoname_id hosting is_anonymous is_anonymous_proxy
-	is_anycast is_in_european_union is_satellite_provider lat latitude lng lon longitude mobile_country_code
+	is_anycast is_in_european_union is_satellite_provider join_key lat latitude lng lon longitude mobile_country_code
 	mobile_network_code network postal postal_code postcode proxy region region_code registered_country
 	registered_country_geoname_id relay represented_country represented_country_geoname_id route security service
-	start_ip state state1 state2 subdivisions threat time_zone timezone tor usage_type user_type vpn zip_code`)
+	start_ip state state1 state2 subdivisions threat time_zone timezone tor type usage_type user_type vpn zip_code`)
 
 func setOf(words string) map[string]bool {
 	set := map[string]bool{}
