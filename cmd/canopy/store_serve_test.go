@@ -22,8 +22,14 @@ type served struct {
 // startServe runs canopy store serve in a process of its own.
 func startServe(t *testing.T, store string, env []string, args ...string) served {
 	t.Helper()
+	return startServeWith(t, nil, store, env, args...)
+}
+
+// startServeWith gives it a standard input.
+func startServeWith(t *testing.T, stdin io.Reader, store string, env []string, args ...string) served {
+	t.Helper()
 	cmd := command(context.Background(), append([]string{"store", "serve", "--json", "--listen", "127.0.0.1:0", "--store", store}, args...)...)
-	cmd.Env, cmd.Stderr = append(cmd.Env, env...), os.Stderr
+	cmd.Env, cmd.Stdin, cmd.Stderr = append(cmd.Env, env...), stdin, os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
