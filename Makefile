@@ -8,7 +8,7 @@ FLAGS    = -ldflags '-X main.version=$(VERSION)'
 TEST     = $(GO) test -timeout 10m -p 2
 
 .DEFAULT_GOAL := help
-.PHONY: help build engine data axe clients kubo demo figures test soak race lint fuzz validate bench clean
+.PHONY: help build engine data axe typeface clients kubo demo figures test soak race lint fuzz validate bench clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -30,6 +30,10 @@ axe: reports/testdata/axe/node_modules/.package-lock.json ## install axe-core (n
 
 reports/testdata/axe/node_modules/.package-lock.json: reports/testdata/axe/package-lock.json
 	$(NPM) ci --prefix reports/testdata/axe --no-audit --no-fund
+
+LIBERATION = $$($(GO) list -m -f '{{.Dir}}' codeberg.org/go-fonts/liberation)
+typeface: ## cut the typeface of reports anew out of Liberation Sans (needs fontTools and Brotli)
+	python3 reports/typeface/subset.py $(LIBERATION)/liberationsansregular/LiberationSans-Regular.ttf $(LIBERATION)/liberationsansbold/LiberationSans-Bold.ttf
 
 CLIENTS = crawler/mainline/testdata/clients crawler/ipfs/testdata/clients
 clients: $(CLIENTS:=/node_modules/.package-lock.json) ## install the foreign DHT clients that tests crawl, as far as npm has them

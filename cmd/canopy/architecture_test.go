@@ -48,8 +48,9 @@ var arrows = map[string][]string{
 	"analysis/comparison":      {"analysis"},
 	"reports":                  {"analysis", "analysis/*", "reports/figure", "reports/page"},
 	"reports/dataset":          {"analysis", "analysis/*"},
-	"reports/figure":           {"analysis"},
-	"reports/page":             {"analysis", "reports/figure"},
+	"reports/figure":           {"analysis", "reports/typeface"},
+	"reports/page":             {"analysis", "reports/figure", "reports/typeface"},
+	"reports/typeface":         {},
 	"cmd/canopy":               {"*"},
 	"cmd/lint":                 {},
 }

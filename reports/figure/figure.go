@@ -1,6 +1,6 @@
 // Package figure draws the charts of a report to SVG and PNG with gonum/plot's
 // canvases and its Liberation fonts. It knows bars, lines and histograms, not
-// what they are about.
+// what they are about. An SVG carries the font that its text was measured in.
 //
 // Every figure comes in a frame that states the finding, the unit, n, the date
 // and the method, and every value with its interval. Classes differ in hatching
@@ -12,12 +12,15 @@ import (
 	"bytes"
 	"fmt"
 	"html"
+	"regexp"
 	"strings"
 
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
 	"gonum.org/v1/plot/vg/vgsvg"
+
+	"canopy/reports/typeface"
 )
 
 // Widths of a figure in points, which a page shows as as many CSS pixels.
@@ -25,6 +28,9 @@ const (
 	wide   = 720
 	narrow = 340
 )
+
+// whole is the class of an SVG that is a file of its own.
+const whole = "figure"
 
 // dpi of a PNG: two pixels for each point.
 const dpi = 144
@@ -67,7 +73,7 @@ func Draw(frame Frame, chart Chart) (Figure, error) {
 	}
 	f := Figure{Frame: frame, Alt: frame.Title + ". " + chart.words()}
 	framed := func(p *pen, width vg.Length) vg.Length { return frame.lay(p, width, chart) }
-	f.SVG = append([]byte(`<?xml version="1.0" encoding="UTF-8"?>`+"\n"), drawSVG(f.Alt, framed, wide, "figure")...)
+	f.SVG = append([]byte(`<?xml version="1.0" encoding="UTF-8"?>`+"\n"), drawSVG(f.Alt, framed, wide, whole)...)
 	f.Wide = drawSVG(f.Alt, chart.lay, wide, "wide")
 	f.Narrow = drawSVG(f.Alt, chart.lay, narrow, "narrow")
 	var err error
@@ -82,8 +88,8 @@ type layout func(p *pen, width vg.Length) vg.Length
 func drawSVG(alt string, lay layout, width vg.Length, class string) []byte {
 	height := lay(nil, width)
 	canvas := vgsvg.NewWith(vgsvg.UseWH(width, height))
-	p := &pen{Canvas: draw.New(canvas), height: height}
-	if class == "figure" {
+	p := &pen{Canvas: draw.New(canvas), height: height, widths: new([]vg.Length)}
+	if class == whole {
 		p.rect(0, 0, width, height, paper)
 	}
 	lay(p, width)
@@ -91,19 +97,39 @@ func drawSVG(alt string, lay layout, width vg.Length, class string) []byte {
 	_, _ = canvas.WriteTo(&out) // a buffer takes everything
 	// Our own head: a name for screen readers, no prologue inside a page.
 	_, body, _ := strings.Cut(out.String(), "xmlns:xlink=\"http://www.w3.org/1999/xlink\">\n")
-	head := fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" class="%s" width="%g" height="%.5g" viewBox="0 0 %g %.5g" role="img" aria-label="%s">`+"\n",
-		class, width.Points(), height.Points(), width.Points(), height.Points(), html.EscapeString(legible(alt)))
-	return []byte(head + themed.Replace(body))
+	head := fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" class="%s" width="%g" height="%.5g" viewBox="0 0 %g %.5g" font-family="%s" role="img" aria-label="%s">`+"\n",
+		class, width.Points(), height.Points(), width.Points(), height.Points(), typeface.Stack, html.EscapeString(legible(alt)))
+	if class == whole { // the page carries the typeface once for all its figures
+		head += "<style>\n" + typeface.Rules(body) + "</style>\n"
+	}
+	return []byte(head + dressed(body, *p.widths))
 }
 
-// themed lets a page set the colours of its theme, and makes text fall back to
-// fonts of the same widths.
+// dressed rewrites the tags of an SVG, never the text between them: they take
+// the colours of a page's theme, and each text takes the width that was
+// measured, also where the reader's program blocks the typeface or has no font
+// for a character.
+func dressed(body string, widths []vg.Length) string {
+	return tag.ReplaceAllStringFunc(body, func(s string) string {
+		if rest, text := strings.CutPrefix(s, "<text "); text {
+			s = fmt.Sprintf(`<text textLength="%.4g" lengthAdjust="spacingAndGlyphs" %s`, widths[0].Points(), rest)
+			widths = widths[1:]
+		}
+		return themed.Replace(s)
+	})
+}
+
+// tag is an element's tag: where a text or an attribute has < or >, it is escaped.
+var tag = regexp.MustCompile(`<[^>]*>`)
+
+// themed lets a page set the colours of its theme, and leaves the font to the
+// head.
 var themed = strings.NewReplacer(
 	hex(ink), "var(--ink,"+hex(ink)+")",
 	hex(muted), "var(--muted,"+hex(muted)+")",
 	hex(grid), "var(--grid,"+hex(grid)+")",
 	hex(paper), "var(--paper,"+hex(paper)+")",
-	"font-family:Liberation Sans;font-variant:normal;", "font-family:'Liberation Sans',Arimo,Arial,Helvetica,sans-serif;",
+	"font-family:Liberation Sans;font-variant:normal;", "",
 	"font-weight:normal;font-style:normal;", "",
 	"font-style:normal;", "",
 )

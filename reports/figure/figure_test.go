@@ -122,7 +122,7 @@ func checkSVG(t *testing.T, svg []byte) {
 		if !ok {
 			continue
 		}
-		if !strings.Contains(" svg g path text ", " "+start.Name.Local+" ") {
+		if !strings.Contains(" svg style g path text ", " "+start.Name.Local+" ") {
 			t.Errorf("SVG has a %s", start.Name.Local)
 		}
 		for _, a := range start.Attr {

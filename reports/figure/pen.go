@@ -12,6 +12,7 @@ import (
 
 	xfont "golang.org/x/image/font"
 	"golang.org/x/image/font/sfnt"
+	textwidth "golang.org/x/text/width"
 	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/font/liberation"
 	"gonum.org/v1/plot/vg"
@@ -41,20 +42,36 @@ var (
 
 func (s textStyle) face() font.Face { return fonts().Lookup(s.font, s.font.Size) }
 
-// width is how wide a text is drawn. What the font lacks is as wide as high: a
-// page shows it in another font, most of them East Asian.
+// width is how wide a text is drawn. What the font lacks is shown in another
+// one, stretched or squeezed to the width that is allowed for here.
 func (s textStyle) width(text string) vg.Length {
 	face := s.face()
 	known, missing := split(face, legible(text))
-	return face.Width(known) + vg.Length(missing)*s.font.Size
+	w := face.Width(known)
+	for _, r := range missing {
+		w += s.allowed(r)
+	}
+	return w
 }
 
-// split returns the characters that a font has, and how many it lacks.
-func split(face font.Face, text string) (known string, missing int) {
+// allowed is the width for a character that the font lacks: about what it takes
+// in most other fonts.
+func (s textStyle) allowed(r rune) vg.Length {
+	switch kind := textwidth.LookupRune(r).Kind(); {
+	case unicode.In(r, unicode.Mn, unicode.Me): // lies over the one before
+		return 0
+	case kind == textwidth.EastAsianWide || kind == textwidth.EastAsianFullwidth:
+		return s.font.Size
+	}
+	return 0.65 * s.font.Size
+}
+
+// split parts the characters that a font has from those that it lacks.
+func split(face font.Face, text string) (known string, missing []rune) {
 	var buf sfnt.Buffer
 	known = strings.Map(func(r rune) rune {
 		if glyph, err := face.Face.GlyphIndex(&buf, r); err != nil || glyph == 0 {
-			missing++
+			missing = append(missing, r)
 			return -1
 		}
 		return r
@@ -70,28 +87,41 @@ func (s textStyle) widest(t []string) (w vg.Length) {
 	return w
 }
 
-// legible drops what no font shows and XML forbids.
+// mostMarks is how many marks a character may carry: more pile up over the lines
+// above, which no width shows. Written languages need three.
+const mostMarks = 3
+
+// legible drops what no font shows and XML forbids, marks that pile up or have
+// nothing to lie over, and spaces that SVG joins with the one before.
 func legible(text string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsGraphic(r) || r == unicode.ReplacementChar || r == 0x2028 || r == 0x2029 {
+	marks, space := mostMarks, true
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsGraphic(r) || r == unicode.ReplacementChar || r == ' ' && space {
+			return -1
+		}
+		space = r == ' '
+		if !unicode.In(r, unicode.Mn, unicode.Me) {
+			marks = 0
+		} else if marks++; marks > mostMarks {
 			return -1
 		}
 		return r
 	}, text)
+	return strings.TrimSuffix(text, " ")
 }
 
 // spelled writes a text with the characters that the font has: a name by
 // what else it is known by, other runs by the code point of their first.
 func (s textStyle) spelled(text string, plain map[string]string) string {
 	face := s.face()
-	if _, missing := split(face, text); missing == 0 {
+	if _, missing := split(face, text); len(missing) == 0 {
 		return text
 	}
 	room := s.width(text)
 	for _, name := range slices.Sorted(maps.Keys(plain)) {
 		known := plain[name]
 		short, cut := strings.CutSuffix(text, "…")
-		if _, missing := split(face, known); missing > 0 || name == "" {
+		if _, missing := split(face, known); len(missing) > 0 || name == "" {
 			continue
 		}
 		if whole := strings.ReplaceAll(text, name, known); whole != text && s.width(whole) <= room {
@@ -101,31 +131,34 @@ func (s textStyle) spelled(text string, plain map[string]string) string {
 		}
 	}
 	var b strings.Builder
-	run := vg.Length(0) // how wide the run of missing characters is
-	var first rune
+	var run []rune // of missing characters
 	end := func() {
-		code := fmt.Sprintf("[U+%04X…]", first)
-		if run > 0 && s.width(code) > run {
-			code = "…"
+		if len(run) > 0 {
+			b.WriteString(s.code(run))
 		}
-		if run > 0 {
-			b.WriteString(code)
-		}
-		run = 0
+		run = nil
 	}
 	for _, r := range text {
-		if _, missing := split(face, string(r)); missing == 0 {
-			end()
-			b.WriteRune(r)
+		if _, missing := split(face, string(r)); len(missing) > 0 {
+			run = append(run, r)
 			continue
 		}
-		if run == 0 {
-			first = r
-		}
-		run += s.font.Size
+		end()
+		b.WriteRune(r)
 	}
 	end()
 	return b.String()
+}
+
+// code stands for a run of missing characters, and is no wider.
+func (s textStyle) code(run []rune) string {
+	room := s.width(string(run))
+	for _, code := range []string{fmt.Sprintf("[U+%04X…]", run[0]), "…"} {
+		if s.width(code) <= room {
+			return code
+		}
+	}
+	return ""
 }
 
 // fit cuts text to a width, ending in an ellipsis.
@@ -135,8 +168,8 @@ func fit(text string, style textStyle, width vg.Length) string {
 		return text
 	}
 	runes := []rune(text)
-	// Nothing narrower than a point is drawn, so this many runes are enough to begin with.
-	runes = runes[:min(len(runes), int(width)+1)]
+	// No character is narrower than a point, but for its marks: this many runes are enough to begin with.
+	runes = runes[:min(len(runes), (1+mostMarks)*(int(width)+1))]
 	for len(runes) > 0 && style.width(string(runes)+"…") > width {
 		runes = runes[:len(runes)-1]
 	}
@@ -171,6 +204,7 @@ type pen struct {
 	draw.Canvas
 	raster bool // what the font lacks can't be shown
 	plain  map[string]string
+	widths *[]vg.Length // of each text drawn, in order; nil if they are of no use
 	height vg.Length
 	x0, y0 vg.Length
 }
@@ -192,12 +226,14 @@ func (p *pen) text(x, y vg.Length, style textStyle, text string) {
 	if text = legible(text); p == nil || text == "" {
 		return
 	}
-	face := style.face()
 	if p.raster {
 		text = style.spelled(text, p.plain)
 	}
+	if p.widths != nil {
+		*p.widths = append(*p.widths, style.width(text))
+	}
 	p.SetColor(style.color)
-	p.FillString(face, p.at(x, y+style.font.Size), text)
+	p.FillString(style.face(), p.at(x, y+style.font.Size), text)
 }
 
 // lines draws lines one below the other and returns where they end.

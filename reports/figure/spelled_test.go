@@ -13,7 +13,7 @@ func TestWhatTheFontLacksIsSpelled(t *testing.T) {
 		if got != want {
 			t.Errorf("%q is spelled %q, want %q", text, got, want)
 		}
-		if _, missing := split(bodyText.face(), got); missing > 0 || bodyText.width(got) > bodyText.width(text)+0.01 {
+		if _, missing := split(bodyText.face(), got); len(missing) > 0 || bodyText.width(got) > bodyText.width(text)+0.01 {
 			t.Errorf("%q does not fit: %q", text, got)
 		}
 	}

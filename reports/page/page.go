@@ -1,6 +1,6 @@
 // Package page writes a report as one HTML file that needs nothing else: its
-// figures are inline SVG, it has no script, and its content security policy
-// forbids every request. It knows sections, tables and figures, not what they
+// figures are inline SVG, it carries its typeface, it has no script, and its
+// content security policy forbids every request. It knows sections, tables and figures, not what they
 // are about. Every string but a figure's SVG is escaped.
 package page
 
@@ -10,7 +10,10 @@ import (
 	"html/template"
 	"io"
 	"regexp"
+	"strings"
 	"time"
+
+	"canopy/reports/typeface"
 )
 
 // Document is one page.
@@ -137,7 +140,16 @@ type leveled struct {
 
 // Write writes the page.
 func Write(w io.Writer, d Document) error {
-	if err := page.Execute(w, d); err != nil {
+	var body strings.Builder
+	if err := page.ExecuteTemplate(&body, "body", d); err != nil {
+		return fmt.Errorf("write page: %w", err)
+	}
+	whole := struct {
+		Title string
+		Rules template.CSS
+		Body  template.HTML
+	}{d.Title, template.CSS(typeface.Rules(body.String())), template.HTML(body.String())}
+	if err := page.Execute(w, whole); err != nil {
 		return fmt.Errorf("write page: %w", err)
 	}
 	return nil

@@ -54,8 +54,9 @@ func TestPageStandsAlone(t *testing.T) {
 			t.Errorf("the page lacks %s", want)
 		}
 	}
+	own := strings.NewReplacer("http://www.w3.org/2000/svg", "", "url(data:font/woff2;base64,", "")
 	for _, banned := range []string{"http://", "https://", "<script", "@import", "url("} {
-		if strings.Contains(strings.ReplaceAll(html, "http://www.w3.org/2000/svg", ""), banned) {
+		if strings.Contains(own.Replace(html), banned) {
 			t.Errorf("the page holds %s", banned)
 		}
 	}
