@@ -168,4 +168,7 @@ func population(network string) []plannedPeer {
 var hostile = []string{
 	`<script>window.pwned=1</script>`, `"><img src=x onerror="window.pwned=1">`, `</title></svg><script>window.pwned=1</script>`, "\x1b[31mred\x07",
 	`=HYPERLINK("http://example.org","x")`, strings.Repeat("A", 10_000), "\xff\xfe\x00", "right\u202eleft", "javascript:alert(1)", "{{.}}", "日本語の組織、とても長い名前の株式会社", "",
+	"Полное наименование организации связи и вычислительных центров", "شركة الاتصالات السعودية للخدمات السحابية والاستضافة", "บริษัท กสท โทรคมนาคม จำกัด (มหาชน)",
+	"Ελληνικός Οργανισμός Τηλεπικοινωνιών", "भारत संचार निगम लिमिटेड", "🐝🐝🐝 Hive 🏳️‍🌈 👩🏽‍🚀", "﷽ 𒐫 ⸻", "Z" + strings.Repeat("\u0301\u0335\u20dd", 40), "Ünïcödé Télécom Čeština s.r.o.",
+	strings.Repeat("An Organisation of Many Words ", 8), "a" + strings.Repeat(" ", 90) + "b", "#1C2128;#57606A",
 }

@@ -23,23 +23,32 @@ const (
 	longestSentence = 600
 )
 
+// mostMarks is how many marks a character may carry: more pile up over the lines
+// above and below. Written languages need three.
+const mostMarks = 3
+
 // legible makes a string from the record harmless to read: what steers a
-// terminal or turns a line around becomes its code point. Escaping for HTML is
-// the page's own.
+// terminal, turns a line around or piles up becomes its code point. Escaping for
+// HTML is the page's own.
 func legible(s string) string { return harmless(s, longest) }
 
 // harmless is legible with a length of its own.
 func harmless(s string, most int) string {
 	var b strings.Builder
-	shown := 0
+	shown, marks := 0, 0
 	for i, r := range s {
 		if shown++; shown > most {
 			b.WriteString("…")
 			break
 		}
+		if marks++; !unicode.In(r, unicode.Mn, unicode.Me) {
+			marks = 0
+		}
 		switch _, size := utf8.DecodeRuneInString(s[i:]); {
 		case r == utf8.RuneError && size <= 1:
 			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case marks > mostMarks:
+			fmt.Fprintf(&b, `\u{%04x}`, r)
 		case r == ' ' || r == '\u00a0' || unicode.IsGraphic(r) && !unicode.IsSpace(r):
 			b.WriteRune(r)
 		default:

@@ -97,7 +97,7 @@ func drawSVG(alt string, lay layout, width vg.Length, class string) []byte {
 	_, _ = canvas.WriteTo(&out) // a buffer takes everything
 	// Our own head: a name for screen readers, no prologue inside a page.
 	_, body, _ := strings.Cut(out.String(), "xmlns:xlink=\"http://www.w3.org/1999/xlink\">\n")
-	head := fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" class="%s" width="%g" height="%.5g" viewBox="0 0 %g %.5g" font-family="%s" role="img" aria-label="%s">`+"\n",
+	head := fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" class="%s" width="%g" height="%.5g" viewBox="0 0 %g %.5g" font-family="%s" text-rendering="geometricPrecision" role="img" aria-label="%s">`+"\n",
 		class, width.Points(), height.Points(), width.Points(), height.Points(), typeface.Stack, html.EscapeString(legible(alt)))
 	if class == whole { // the page carries the typeface once for all its figures
 		head += "<style>\n" + typeface.Rules(body) + "</style>\n"
