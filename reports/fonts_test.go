@@ -2,18 +2,28 @@ package reports
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"codeberg.org/go-fonts/liberation/liberationmonoregular"
 	"codeberg.org/go-fonts/liberation/liberationsansbold"
 	"codeberg.org/go-fonts/liberation/liberationsansregular"
 	"github.com/chromedp/chromedp"
+	"golang.org/x/image/font"
+	"golang.org/x/image/font/sfnt"
+	"golang.org/x/image/math/fixed"
+
+	"canopy/reports/typeface"
 )
 
 // machine has some fonts only, whatever this machine has.
@@ -128,6 +138,57 @@ func TestTextFitsWithEveryFont(t *testing.T) {
 			t.Run("carried", func(t *testing.T) { fits(t, ctx, dir, true) })
 			t.Run("blocked", func(t *testing.T) { fits(t, ctx, without, reader.same) })
 		})
+	}
+}
+
+// Every character of the typeface is as wide in the slices that files carry as
+// in the font that figures are measured in.
+func TestTypefaceKeepsTheWidths(t *testing.T) {
+	widths := map[string]map[string]float64{}
+	var characters strings.Builder
+	for weight, ttf := range map[string][]byte{"400": liberationsansregular.TTF, "700": liberationsansbold.TTF} {
+		face, err := sfnt.Parse(ttf)
+		must(t, err)
+		widths[weight] = map[string]float64{}
+		em := fixed.Int26_6(face.UnitsPerEm())
+		for r := rune(0x21); r <= 0xffff; r++ {
+			if r == 0x5c3 || r == 0xfffc { // a mark to the font, and a character that browsers never show
+				continue
+			}
+			glyph, err := face.GlyphIndex(nil, r)
+			if err != nil || glyph == 0 || !unicode.IsGraphic(r) || unicode.In(r, unicode.Mn, unicode.Zs) {
+				continue
+			}
+			advance, err := face.GlyphAdvance(nil, glyph, em, font.HintingNone)
+			must(t, err)
+			widths[weight][string(r)] = float64(advance) / float64(em)
+			characters.WriteRune(r)
+		}
+	}
+	path := filepath.Join(t.TempDir(), Index)
+	html := "<!DOCTYPE html><meta charset=utf-8><style>" + typeface.Rules(characters.String()) + "</style><p>"
+	must(t, os.WriteFile(path, []byte(html), 0o600))
+	ctx := browser(t, machine(t, map[string][]byte{"LiberationMono-Regular.ttf": liberationmonoregular.TTF}))
+	must(t, chromedp.Do(ctx, chromedp.Navigate("file://"+path)))
+	for weight, want := range widths {
+		list, err := json.Marshal(slices.Sorted(maps.Keys(want)))
+		must(t, err)
+		got, err := chromedp.Run(ctx, chromedp.Evaluate[map[string]float64](fmt.Sprintf(`(async () => {
+			const style = '%s 1000px "%s"', list = %s;
+			await document.fonts.load(style, list.join(''));
+			const pen = document.createElement('canvas').getContext('2d');
+			pen.font = style; pen.textRendering = 'geometricPrecision';
+			return Object.fromEntries(list.map(c => [c, pen.measureText(c).width / 1000]));
+		})()`, weight, typeface.Family, list), chromedp.EvalAwaitPromise))
+		must(t, err)
+		if len(got) < 2000 {
+			t.Errorf("weight %s: %d characters were measured only", weight, len(got))
+		}
+		for c, w := range got {
+			if math.Abs(w-want[c]) > 0.002 {
+				t.Errorf("weight %s: %s %+q is %v em wide, want %v", weight, c, c, w, want[c])
+			}
+		}
 	}
 }
 

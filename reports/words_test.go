@@ -28,6 +28,16 @@ func TestPercentWarrantsItsDecimals(t *testing.T) {
 	}
 }
 
+func TestMarksDoNotPileUp(t *testing.T) {
+	for s, want := range map[string]string{
+		"Z" + strings.Repeat("\u0301", 5) + "a\u0301": "Z\u0301\u0301\u0301" + `\u{0301}\u{0301}` + "a\u0301", "Việt": "Việt", "ที่": "ที่",
+	} {
+		if got := legible(s); got != want {
+			t.Errorf("%+q is shown as %+q, want %+q", s, got, want)
+		}
+	}
+}
+
 func TestFractionsInWords(t *testing.T) {
 	for v, want := range map[float64]string{
 		0: "none", 1: "all", 0.01: "very few", 0.5: "half", 0.66: "about two thirds", 2.0 / 3: "two thirds", 0.97: "nearly all", 0.15: "about one in six", 0.57: "more than half",

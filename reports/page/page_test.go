@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"canopy/reports/typeface"
 )
 
 const hostile = `</title></style><script>alert(1)</script>"'><img src=x onerror=alert(1)>`
@@ -58,6 +60,25 @@ func TestPageStandsAlone(t *testing.T) {
 	for _, banned := range []string{"http://", "https://", "<script", "@import", "url("} {
 		if strings.Contains(own.Replace(html), banned) {
 			t.Errorf("the page holds %s", banned)
+		}
+	}
+}
+
+// A page carries the slices of the typeface that its text needs, and its policy
+// lets them be used.
+func TestPageCarriesItsTypeface(t *testing.T) {
+	for _, text := range []string{"Plain", "Čeština и русский", "日本語"} {
+		html := render(t, every(text))
+		if rules := typeface.Rules(text + "–"); strings.Count(html, rules) != 1 {
+			t.Errorf("%q: the page does not carry its slices", text)
+		}
+		if want := strings.Count(typeface.Rules(text+"–"), "@font-face"); strings.Count(html, "@font-face") != want {
+			t.Errorf("%q: the page carries other slices than %d", text, want)
+		}
+		for _, want := range []string{"font-src data:;", `"` + typeface.Family + `"`} {
+			if !strings.Contains(html, want) {
+				t.Errorf("%q: the page lacks %s", text, want)
+			}
 		}
 	}
 }

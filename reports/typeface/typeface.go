@@ -31,13 +31,13 @@ var files embed.FS
 // notice is what the licence wants to be told where the typeface goes.
 const notice = "/* Canopy Sans is a subset of Liberation Sans. Copyright 2010 Google Corporation, 2012 Red Hat, Inc. SIL Open Font License 1.1. */\n"
 
-// slice is a part of the typeface.
+// slice is a part of the typeface, one row of slices.csv.
 type slice struct {
 	spans [][2]rune // first and last characters
 	rules string    // @font-face rules of its faces
 }
 
-var slices = sync.OnceValue(func() []slice {
+var pieces = sync.OnceValue(func() []slice {
 	list, err := read()
 	if err != nil {
 		panic(err) // the files are part of the program
@@ -115,7 +115,7 @@ func Rules(text string) string {
 		seen[r] = true
 	}
 	rules := notice
-	for _, s := range slices() {
+	for _, s := range pieces() {
 		for r := range seen {
 			if s.holds(r) {
 				rules += s.rules
