@@ -60,7 +60,7 @@ func (a *app) storeServe(ctx context.Context, listen string, write bool) error {
 		if password == "" && (write || !onLoopback(l.Addr())) {
 			password, given = rand.Text(), false
 		}
-		handler, err := s.Handler(password)
+		handler, err := s.Handler(ctx, password)
 		if err != nil {
 			return err
 		}

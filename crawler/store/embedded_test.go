@@ -145,7 +145,7 @@ func TestHandler(t *testing.T) {
 	c := newCrawl("mainline")
 	store(t, migrated(t, embedded, Options{}), c, numbered(c, 0, 3), nil)
 	served := openAt(t, embedded, Options{ReadOnly: true})
-	handler, err := served.Handler("s3cret")
+	handler, err := served.Handler(ctx, "s3cret")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,16 +167,22 @@ func TestHandler(t *testing.T) {
 	if err := s.Migrate(ctx); err == nil {
 		t.Error("a store served read-only lets itself be migrated")
 	}
-	for _, query := range []string{
-		"TRUNCATE TABLE visits_log", "SELECT * FROM file('/etc/hosts', 'LineAsString')", "SET readonly = 0",
-		"SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')", "INSERT INTO FUNCTION file('/tmp/x', 'CSV') SELECT 1", "SELECT 1 INTO OUTFILE '/tmp/x'",
+	file := filepath.Join(t.TempDir(), "file")
+	for query, code := range map[string]int{
+		"TRUNCATE TABLE visits_log": 164, "SELECT * FROM file('" + file + "', 'LineAsString', 'line String')": 497, "SET readonly = 0": 497,
+		"SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')": 497, "INSERT INTO FUNCTION file('" + file + "', 'CSV') SELECT 1": 164,
+		"SELECT 1 INTO OUTFILE '" + file + "'": 497,
 	} {
 		var out bytes.Buffer
-		if err := s.SQL(ctx, &out, query, ""); err == nil {
-			t.Errorf("a store served read-only runs %s: %s", query, out.String())
+		var refused *refusal
+		if err := s.SQL(ctx, &out, query, ""); !errors.As(err, &refused) || refused.code != code {
+			t.Errorf("a store served read-only is asked %s: %v, want code %d; it answers %s", query, err, code, out.String())
 		}
 	}
-	if _, err := s.Handler(""); err == nil {
+	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a reader has made a file: %v", err)
+	}
+	if _, err := s.Handler(ctx, ""); err == nil {
 		t.Error("a server's store lets itself be served")
 	}
 }

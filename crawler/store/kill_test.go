@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"canopy/crawler/observation"
-	"canopy/crawler/store/chdb"
 )
 
 // soaking says whether to run the long forms, as `make soak` does.
@@ -54,11 +53,19 @@ func writeUntilKilled(url, spool string, first int) error {
 
 // serveUntilKilled serves the embedded engine on addr.
 func serveUntilKilled(dir, addr string) error {
-	engine, err := chdb.Open(dir)
+	ctx := context.Background()
+	s, err := Open(ctx, "chdb:"+dir, Options{Spool: NoSpool})
+	if err == nil {
+		err = s.Migrate(ctx)
+	}
 	if err != nil {
 		return err
 	}
-	return http.ListenAndServe(addr, engine.Handler(chdb.ServeOptions{AllowWrites: true})) //nolint:gosec // it lives for seconds
+	handler, err := s.Handler(ctx, "")
+	if err != nil {
+		return err
+	}
+	return http.ListenAndServe(addr, handler) //nolint:gosec // it lives for seconds
 }
 
 // child runs this test binary again, as a writer or a server.

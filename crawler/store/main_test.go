@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -63,19 +64,32 @@ func embeddedURL(t *testing.T, database string) string {
 
 // servedURL serves the embedded engine over HTTP.
 func servedURL(t *testing.T, database string) string {
-	needEngine(t)
-	engine, err := chdb.Open(dataDir)
+	server := httptest.NewServer(servedHandler(t, database, "s3cret"))
+	t.Cleanup(server.Close)
+	return strings.Replace(server.URL, "http://", "http://anyone:s3cret@", 1) + "/" + database
+}
+
+// servedHandler serves a database of the embedded engine, which it creates, to
+// those who may write.
+func servedHandler(t *testing.T, database, password string) http.Handler {
+	t.Helper()
+	s, err := Open(context.Background(), embeddedURL(t, database), Options{Spool: NoSpool})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(engine.Handler(chdb.ServeOptions{Password: "s3cret", AllowWrites: true}))
+	if err := s.admin.Exec(context.Background(), createDatabase+database); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
-		server.Close()
-		if err := engine.Close(); err != nil {
+		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return strings.Replace(server.URL, "http://", "http://anyone:s3cret@", 1) + "/" + database
+	handler, err := s.Handler(context.Background(), password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return handler
 }
 
 func serverURL(t *testing.T, database string) string {
@@ -132,6 +146,13 @@ func emptyDatabase() string {
 // leave empties a store's database for the next test, or drops it.
 func leave(ctx context.Context, s *Store) error {
 	name := s.target.database
+	if s.target.dir == "" && s.target.speaksHTTP() { // clients of a served store may not
+		own, err := Open(ctx, "chdb:"+dataDir+"?database="+name, Options{Spool: NoSpool})
+		if err != nil {
+			return err
+		}
+		return errors.Join(leave(ctx, own), own.Close())
+	}
 	spare.Lock()
 	defer spare.Unlock()
 	if !s.target.speaksHTTP() || !spare.lent[name] && !spare.free[name] {

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // migrationFiles holds NNN_name.sql, applied in order of NNN and never changed
@@ -106,6 +105,8 @@ func (s *Store) recover(ctx context.Context) error {
 	return nil
 }
 
+const createDatabase = "CREATE DATABASE IF NOT EXISTS "
+
 const migrationsTable = `CREATE TABLE IF NOT EXISTS schema_migrations
 (
     version    UInt32,
@@ -117,7 +118,7 @@ ENGINE = ReplacingMergeTree
 ORDER BY version`
 
 func (s *Store) migrate(ctx context.Context, list []migration) error {
-	if err := s.admin.Exec(ctx, "CREATE DATABASE IF NOT EXISTS "+s.target.database+s.target.onEveryServer()); err != nil {
+	if err := s.admin.Exec(ctx, createDatabase+s.target.database+s.target.onEveryServer()); err != nil {
 		return err
 	}
 	if err := s.change(ctx, migrationsTable); err != nil {
@@ -150,8 +151,8 @@ func (s *Store) apply(ctx context.Context, m migration) error {
 			return err
 		}
 	}
-	return s.conn.Exec(ctx, "INSERT INTO schema_migrations (version, name, checksum, applied_at) VALUES (?, ?, ?, ?)",
-		m.version, m.name, m.checksum, time.Now().UTC())
+	return s.conn.Exec(ctx, "INSERT INTO schema_migrations (version, name, checksum, applied_at) SELECT ?, ?, ?, now64(3, 'UTC')",
+		m.version, m.name, m.checksum)
 }
 
 // change runs one statement of the schema, on every server of a cluster.

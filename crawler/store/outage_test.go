@@ -13,42 +13,32 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"canopy/crawler/store/chdb"
 )
 
 // fickle serves the embedded engine over HTTP as badly as it is told to.
 type fickle struct {
 	url    string
+	whole  http.Handler                                                      // without faults
 	fault  atomic.Pointer[func(w http.ResponseWriter, r *http.Request) bool] // says whether it has dealt with r
 	served atomic.Int64                                                      // inserts that went through
 }
 
 func newFickle(t *testing.T) *fickle {
 	needEngine(t)
-	engine, err := chdb.Open(dataDir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &fickle{}
-	whole := engine.Handler(chdb.ServeOptions{AllowWrites: true})
+	database := emptyDatabase()
+	f := &fickle{whole: servedHandler(t, database, "")}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		insert := strings.HasPrefix(r.URL.Query().Get("query"), "INSERT")
 		if fault := f.fault.Load(); fault != nil && insert && (*fault)(w, r) {
 			return
 		}
-		whole.ServeHTTP(w, r)
+		f.whole.ServeHTTP(w, r)
 		if insert {
 			f.served.Add(1)
 		}
 	}))
-	t.Cleanup(func() {
-		server.Close()
-		if err := engine.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	f.url = server.URL + "/" + emptyDatabase()
+	t.Cleanup(server.Close)
+	f.url = server.URL + "/" + database
 	return f
 }
 
@@ -93,13 +83,8 @@ func TestOutages(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFickle(t)
 			if fault == nil {
-				whole, err := chdb.Open(dataDir)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer whole.Close()
 				fault = func(w http.ResponseWriter, r *http.Request) bool {
-					whole.Handler(chdb.ServeOptions{AllowWrites: true}).ServeHTTP(httptest.NewRecorder(), r)
+					f.whole.ServeHTTP(httptest.NewRecorder(), r)
 					hangUp(w)
 					return true
 				}

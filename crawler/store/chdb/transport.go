@@ -23,18 +23,15 @@ func (e *Engine) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
 		defer req.Body.Close()
 	}
-	return e.serve(req, nil)
+	return e.serve(req)
 }
 
-// serve runs req; override replaces settings that the client may not choose.
-func (e *Engine) serve(req *http.Request, override map[string]string) (*http.Response, error) {
+// serve runs req.
+func (e *Engine) serve(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	r, revision, err := parseRequest(req)
 	if err != nil {
 		return failure(req, http.StatusBadRequest, newException(err.Error())), nil
-	}
-	for name, value := range override {
-		r.settings[name] = value
 	}
 	a, err := e.shared.run(ctx, r)
 	if err != nil {
@@ -99,6 +96,21 @@ var settingName = regexp.MustCompile(`^\w+$`)
 // say.
 func parseRequest(req *http.Request) (r request, revision uint64, err error) {
 	values := req.URL.Query()
+	if r, revision, err = parseURL(values); err != nil {
+		return r, 0, err
+	}
+	body, err := readBody(req, maxEmbeddedBody)
+	if err != nil {
+		return r, 0, err
+	}
+	r.setQuery(values.Get("query"), body)
+	return r, revision, nil
+}
+
+// maxEmbeddedBody bounds what this process may ask of its own engine.
+const maxEmbeddedBody = 4 << 30
+
+func parseURL(values url.Values) (r request, revision uint64, err error) {
 	r = request{
 		format: "TabSeparated", database: values.Get("database"),
 		settings: map[string]string{}, params: map[string]string{},
@@ -111,15 +123,7 @@ func parseRequest(req *http.Request) (r request, revision uint64, err error) {
 			return r, 0, fmt.Errorf("read client_protocol_version: %w", err)
 		}
 	}
-	if err := r.readParameters(values); err != nil {
-		return r, 0, err
-	}
-	body, err := readBody(req)
-	if err != nil {
-		return r, 0, err
-	}
-	r.setQuery(values.Get("query"), body)
-	return r, revision, nil
+	return r, revision, r.readParameters(values)
 }
 
 func (r *request) readParameters(values url.Values) error {
@@ -140,7 +144,12 @@ func (r *request) readParameters(values url.Values) error {
 	return nil
 }
 
-func readBody(req *http.Request) ([]byte, error) {
+// errBody means that a request is longer, unpacked, than it may be.
+var errBody = errors.New("the request is too long")
+
+// readBody reads and unpacks a request of at most limit bytes, however short
+// it was when packed.
+func readBody(req *http.Request, limit int64) ([]byte, error) {
 	if req.Body == nil {
 		return nil, nil
 	}
@@ -160,9 +169,13 @@ func readBody(req *http.Request) ([]byte, error) {
 		return nil, errors.New("external tables are not supported by the embedded engine")
 	}
 	// What the client says of the length is claimed, not proven.
-	text := bytes.NewBuffer(make([]byte, 0, min(max(req.ContentLength, 0), 64<<20)+bytes.MinRead))
-	if _, err := text.ReadFrom(body); err != nil {
+	text := bytes.NewBuffer(make([]byte, 0, min(max(req.ContentLength, 0), limit, 64<<20)+bytes.MinRead))
+	n, err := text.ReadFrom(io.LimitReader(body, limit+1))
+	if err != nil {
 		return nil, fmt.Errorf("read request: %w", err)
+	}
+	if n > limit {
+		return nil, errBody
 	}
 	return text.Bytes(), nil
 }
