@@ -46,7 +46,7 @@ func demoFolder(t *testing.T) string {
 	t.Helper()
 	storetest.NeedEngine(t)
 	demo.Do(func() {
-		demo.code = exitFailed // unless it runs to its end
+		demo.code = exitFailed                        // unless it runs to its end
 		dir, err := os.MkdirTemp("", "canopy-demo-*") //nolint:usetesting // it outlives the test that is first to ask: others read it
 		if err != nil {
 			t.Fatal(err)
