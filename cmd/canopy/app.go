@@ -88,7 +88,8 @@ func (a *app) readRecord(ctx context.Context) (*store.Store, error) {
 	}
 	for _, u := range left {
 		if u.Dead() {
-			a.logger.Warn("a crawl was left running: `canopy store migrate`, or the next crawl, closes it as cut short", "network", u.Crawl.Network, "crawl", u.Crawl.ID, "why", u.DeadFrom)
+			a.logger.Warn("a crawl was left running: `canopy store migrate`, or the next crawl, closes it as cut short",
+				"network", u.Crawl.Network, "crawl", u.Crawl.ID, "why", u.Why)
 		}
 	}
 	return s, nil
@@ -121,7 +122,8 @@ func (a *app) bringUpToDate(ctx context.Context, s *store.Store) error {
 func (a *app) mend(ctx context.Context, s *store.Store) error {
 	closed, err := s.CloseAbandoned(ctx)
 	for _, c := range closed {
-		a.logger.Warn("a crawl was left running and is now closed as cut short", "network", c.Network, "crawl", c.ID, "vantage", c.Vantage, "started", c.StartedAt)
+		a.logger.Warn("a crawl was left running and is now closed as cut short",
+			"network", c.Network, "crawl", c.ID, "vantage", c.Vantage, "started", c.StartedAt)
 	}
 	return err
 }

@@ -96,7 +96,8 @@ func TestKilledCrawl(t *testing.T) {
 			startCrawl(t, command(t.Context(), "crawl", "mainline", "--local", "--bootstrap", bootstrap, "--store", url, "--data", tables,
 				"--vantage", "killed", "--rate", "60", "--json")).kill(t)
 			for _, args := range [][]string{{"store", "status"}, {"report", "--out", filepath.Join(t.TempDir(), "report")}} {
-				if r := canopy(t, append(args, "--store", url)...); !strings.Contains(r.stdout+r.stderr, "left running") || !strings.Contains(r.stdout+r.stderr, "canopy store migrate") {
+				r := canopy(t, append(args, "--store", url)...)
+				if said := r.stdout + r.stderr; !strings.Contains(said, "left running") || !strings.Contains(said, "canopy store migrate") {
 					t.Errorf("%v tells nothing of it: %s%s", args, r.stdout, r.stderr)
 				}
 			}
@@ -121,8 +122,8 @@ func TestKilledCrawlOnAServer(t *testing.T) {
 	server := startServe(t, "chdb:"+filepath.Join(t.TempDir(), "record"), []string{servePassword + "=s3cret"}, "--write")
 	url := strings.Replace(server.URL, "http://", "http://canopy:s3cret@", 1) + "/canopy"
 	crawl := func(vantage string) *exec.Cmd {
-		return command(t.Context(), "crawl", "mainline", "--local", "--bootstrap", bootstrap, "--store", url, "--spool", filepath.Join(t.TempDir(), "spool"),
-			"--data", tables, "--vantage", vantage, "--rate", "60", "--json")
+		return command(t.Context(), "crawl", "mainline", "--local", "--bootstrap", bootstrap, "--store", url,
+			"--spool", filepath.Join(t.TempDir(), "spool"), "--data", tables, "--vantage", vantage, "--rate", "60", "--json")
 	}
 	living := map[string]*crawling{"living": startCrawl(t, crawl("living")), "stopped": startCrawl(t, crawl("stopped"))}
 	if exec.Command("unshare", "--pid", "--fork", "--mount-proc", "true").Run() == nil {

@@ -131,9 +131,10 @@ func TestForemostError(t *testing.T) {
 // What is read before each crawl must be there again.
 func TestObserveReadsItsFilesAgain(t *testing.T) {
 	list := write(t, "opt-out", "192.0.2.0/24\n")
+	nowhere := "chdb:" + filepath.Join(list, "record") // so that it crawls nothing should it go on
 	for _, flag := range []string{"opt-out", "check-list"} {
 		for _, path := range []string{"/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"} {
-			cmd := command(t.Context(), "observe", "--vantage", "x", "--"+flag, path, "--listen", "", "--store", "chdb:"+t.TempDir())
+			cmd := command(t.Context(), "observe", "--vantage", "x", "--"+flag, path, "--listen", "", "--store", nowhere)
 			file, err := os.Open(list)
 			if err != nil {
 				t.Fatal(err)
@@ -149,7 +150,8 @@ func TestObserveReadsItsFilesAgain(t *testing.T) {
 
 // A configuration that comes through a pipe holds for every section.
 func TestConfigurationFromAPipe(t *testing.T) {
-	cmd := command(t.Context(), "observe", "--config", "/dev/stdin", "--store", "chdb:"+t.TempDir(), "--listen", "")
+	nowhere := "chdb:" + filepath.Join(write(t, "file", "no folder"), "record") // so that it crawls nothing should it go on
+	cmd := command(t.Context(), "observe", "--config", "/dev/stdin", "--store", nowhere, "--listen", "")
 	var stderr strings.Builder
 	cmd.Stdin, cmd.Stderr = strings.NewReader("observe:\n  vantage: x\n  mainline:\n    every: 1h\n    jitter: 2h\n"), &stderr
 	_ = cmd.Run()

@@ -111,7 +111,8 @@ func TestSignals(t *testing.T) {
 // A second Ctrl-C ends at once what the first leaves time to.
 func TestSecondCtrlC(t *testing.T) {
 	storetest.NeedEngine(t)
-	cmd := command(t.Context(), "store", "serve", "--write", "--json", "--listen", "127.0.0.1:0", "--store", "chdb:"+filepath.Join(t.TempDir(), "record"))
+	cmd := command(t.Context(), "store", "serve", "--write", "--json", "--listen", "127.0.0.1:0",
+		"--store", "chdb:"+filepath.Join(t.TempDir(), "record"))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +131,8 @@ func TestSecondCtrlC(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer busy.Close()
-	if _, err := io.WriteString(busy, "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-ClickHouse-Key: "+at.Password+"\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n"); err != nil {
+	request := "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-ClickHouse-Key: " + at.Password + "\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n"
+	if _, err := io.WriteString(busy, request); err != nil {
 		t.Fatal(err)
 	}
 	if line, err := bufio.NewReader(busy).ReadString('\n'); err != nil || !strings.Contains(line, "100") {

@@ -127,7 +127,7 @@ func unfinished(u store.Unfinished) string {
 		text += fmt.Sprintf(", process %d on %s", u.PID, observation.Text(u.Host))
 	}
 	if u.Dead() {
-		return text + ": left running " + u.DeadFrom + "; canopy store migrate, or the next crawl, closes it as cut short"
+		return text + ": left running " + u.Why + "; canopy store migrate, or the next crawl, closes it as cut short"
 	}
 	return fmt.Sprintf("%s: under way, as far as is known; last sign of life %s ago", text, u.Silence.Round(time.Second))
 }

@@ -12,20 +12,21 @@ import (
 
 // Unfinished is a crawl that is marked running.
 type Unfinished struct {
-	Crawl    observation.Crawl `json:"crawl"`
-	Host     string            `json:"host,omitempty"` // where its program runs or ran, empty if it never told
-	PID      int               `json:"pid,omitempty"`  //
-	Silence  time.Duration     `json:"silence_ns"`     // since its last sign of life
-	DeadFrom string            `json:"dead,omitempty"` // how it is known that the program is no longer at work on it; empty: it is, or may be
+	Crawl   observation.Crawl `json:"crawl"`
+	Host    string            `json:"host,omitempty"` // where its program runs or ran, empty if it never told
+	PID     int               `json:"pid,omitempty"`  //
+	Silence time.Duration     `json:"silence_ns"`     // since its last sign of life
+	Why     string            `json:"dead,omitempty"` // how it is known that no program is at work on it any more; empty: one is, or may be
 }
 
 // Dead says whether nothing will end the crawl any more.
-func (u Unfinished) Dead() bool { return u.DeadFrom != "" }
+func (u Unfinished) Dead() bool { return u.Why != "" }
 
 // silentFor is how long nothing may be heard of a program whose process can't
 // be looked at, on another machine or in another container, before its crawls
-// count as dead. One that was cut off from the server for as long, and goes on,
-// marks its crawl running again.
+// count as dead; one that is seen to live may sleep for longer. A program that
+// was cut off from the server for as long, and goes on, marks its crawl running
+// again.
 const silentFor = 24 * time.Hour
 
 // LeftRunning begins the note of each crawl that [Store.CloseAbandoned] ended.
@@ -53,6 +54,10 @@ func (s *Store) Unfinished(ctx context.Context) ([]Unfinished, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find unfinished crawls: %w", err)
 	}
+	self, err := thisProcess()
+	if err != nil {
+		return nil, fmt.Errorf("find unfinished crawls: %w", err)
+	}
 	list := make([]Unfinished, len(crawls))
 	for i, c := range crawls {
 		u := &list[i]
@@ -63,21 +68,20 @@ func (s *Store) Unfinished(ctx context.Context) ([]Unfinished, error) {
 			if u.Silence, err = s.visitless(ctx, c); err != nil {
 				return nil, fmt.Errorf("find unfinished crawls: %w", err)
 			}
-		case s.isGone(c, last):
-			u.DeadFrom = diedWithProcess
+		case s.isGone(c, last, self):
+			u.Why = diedWithProcess
 		}
-		if u.DeadFrom == "" && u.Silence > silentFor && !isUnderWay(c.ID) {
-			u.DeadFrom = diedInSilence
+		if u.Why == "" && u.Silence > silentFor && !isUnderWay(c.ID) && !self.sees(last.osProcess) {
+			u.Why = diedInSilence
 		}
 	}
 	return list, nil
 }
 
 // isGone says whether the program of a crawl is known to have left it.
-func (s *Store) isGone(c observation.Crawl, last heartbeat) bool {
-	self, err := thisProcess()
+func (s *Store) isGone(c observation.Crawl, last heartbeat, self osProcess) bool {
 	switch {
-	case isUnderWay(c.ID) || err != nil:
+	case isUnderWay(c.ID):
 		return false
 	case last.embedded && s.engine != nil: // we have the folder now
 		return true
@@ -138,7 +142,7 @@ func (s *Store) closeAbandoned(ctx context.Context, u Unfinished) (observation.C
 	if last.After(c.StartedAt) {
 		c.EndedAt = last
 	}
-	c.Notes = append(c.Notes, LeftRunning+" "+u.DeadFrom+"; what was stored by then is counted here.")
+	c.Notes = append(c.Notes, LeftRunning+" "+u.Why+"; what was stored by then is counted here.")
 	return c, s.writeCrawl(ctx, c)
 }
 

@@ -149,8 +149,9 @@ func testWhoIsDead(t *testing.T, url string, embedded bool) {
 		"of another container, our PID":   {heartbeat{osProcess: twin}, 0, ""},
 		"of another container, silent":    {heartbeat{osProcess: elsewhere, silence: aDay + time.Hour}, 0, diedInSilence},
 		"of a place unknown":              {heartbeat{osProcess: unknown, silence: aDay - time.Hour}, 0, ""},
-		"of a living process, silent":     {heartbeat{osProcess: alive(t), silence: aDay + time.Hour}, 0, diedInSilence},
+		"of a living process, silent":     {heartbeat{osProcess: alive(t), silence: aDay + time.Hour}, 0, ""},
 		"an import of an old crawl":       {heartbeat{osProcess: elsewhere}, 1000 * time.Hour, ""},
+		"of a place unknown, silent":      {heartbeat{osProcess: unknown, silence: aDay + time.Hour}, 0, diedInSilence},
 		"of an earlier Canopy":            {heartbeat{}, aDay - time.Hour, ""},
 		"of an earlier Canopy, silent":    {heartbeat{}, aDay + time.Hour, diedInSilence},
 		"of who had the folder open":      {heartbeat{osProcess: elsewhere, embedded: true}, 0, map[bool]string{true: diedWithProcess}[embedded]},
@@ -161,7 +162,7 @@ func testWhoIsDead(t *testing.T, url string, embedded bool) {
 			c.StartedAt = time.Now().Add(-test.age)
 			leftRunning(t, s, c, test.last)
 			list, err := s.Unfinished(t.Context())
-			if err != nil || len(list) != 1 || list[0].Crawl.ID != c.ID || list[0].DeadFrom != test.dead || list[0].PID != test.last.pid {
+			if err != nil || len(list) != 1 || list[0].Crawl.ID != c.ID || list[0].Why != test.dead || list[0].PID != test.last.pid {
 				t.Fatalf("unfinished: %+v, %v; want dead: %q", list, err, test.dead)
 			}
 			closed, err := s.CloseAbandoned(t.Context())

@@ -44,8 +44,8 @@ func (s *Store) enter(ctx context.Context, c observation.Crawl) {
 	}
 }
 
-// ending notes that a crawl is not to be marked running again.
-func (s *Store) ending(id observation.CrawlID) {
+// endingCrawl notes that a crawl is not to be marked running again.
+func endingCrawl(id observation.CrawlID) {
 	underWay.Lock()
 	defer underWay.Unlock()
 	if c := underWay.crawls[id]; c != nil {

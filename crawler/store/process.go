@@ -85,3 +85,8 @@ func (p osProcess) outlives(other osProcess) bool {
 	}
 	return state == 'Z' || state == 'X' || other.begun != 0 && begun != other.begun
 }
+
+// sees says whether other runs where p can look at it.
+func (p osProcess) sees(other osProcess) bool {
+	return p.place != "" && p.place == other.place && !p.outlives(other)
+}

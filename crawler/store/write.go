@@ -63,7 +63,7 @@ func (s *Store) Probes(ctx context.Context, p []observation.Probe) error {
 // store does not take what is in the spool in time, the crawl is marked
 // degraded, its final row joins the others, and the error is [ErrSpooled].
 func (s *Store) EndCrawl(ctx context.Context, c observation.Crawl) error {
-	s.ending(c.ID)
+	endingCrawl(c.ID)
 	defer leaveCrawl(c.ID)
 	if err := s.flushPatiently(ctx); err != nil {
 		return err
