@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,7 +81,7 @@ func TestSignals(t *testing.T) {
 	}{
 		"hangup":             {false, send(syscall.SIGHUP), exitDegraded, "cut_short", "the terminal was closed"},
 		"hangup, twice":      {false, send(syscall.SIGHUP, syscall.SIGHUP, syscall.SIGHUP), exitDegraded, "cut_short", "the terminal was closed"},
-		"terminated, twice":  {false, send(syscall.SIGTERM, syscall.SIGCONT, syscall.SIGTERM), exitDegraded, "cut_short", "stopped by the user"},
+		"terminated":         {false, send(syscall.SIGTERM), exitDegraded, "cut_short", "stopped by the user"},
 		"quit":               {false, send(syscall.SIGQUIT), exitDegraded, "cut_short", "stopped by the user"},
 		"processor time":     {false, send(syscall.SIGXCPU), exitDegraded, "cut_short", "processor time"},
 		"hangup under nohup": {true, send(syscall.SIGHUP), exitDone, "complete", ""},
@@ -108,9 +107,47 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// A second Ctrl-C ends at once what the first leaves time to.
-func TestSecondCtrlC(t *testing.T) {
+// What comes while the program ends: a second Ctrl-C ends it at once, the wish of
+// before again does not.
+func TestSignalsWhileEnding(t *testing.T) {
 	storetest.NeedEngine(t)
+	for name, test := range map[string]struct {
+		first syscall.Signal
+		then  []os.Signal
+		end   syscall.Signal // 0: it ends by itself
+	}{
+		"second Ctrl-C":          {syscall.SIGINT, []os.Signal{syscall.SIGINT}, syscall.SIGINT},
+		"Ctrl-C after SIGTERM":   {syscall.SIGTERM, []os.Signal{syscall.SIGINT}, syscall.SIGINT},
+		"second SIGTERM, SIGHUP": {syscall.SIGTERM, []os.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT}, 0},
+		"second SIGHUP, SIGTERM": {syscall.SIGHUP, []os.Signal{syscall.SIGHUP, syscall.SIGTERM}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd, request := busyServer(t)
+			_ = cmd.Process.Signal(test.first)
+			for { // until it listens no more
+				conn, err := net.Dial("tcp", request.RemoteAddr().String())
+				if err != nil {
+					break
+				}
+				conn.Close()
+			}
+			send(test.then...)(cmd.Process)
+			if test.end == 0 {
+				request.Close()
+			}
+			_ = cmd.Wait()
+			status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
+			if !ok || test.end == 0 && status != 0 || test.end != 0 && (!status.Signaled() || status.Signal() != test.end) {
+				t.Errorf("it ended with %s", cmd.ProcessState)
+			}
+		})
+	}
+}
+
+// busyServer serves a store to a request whose body never ends, which keeps the
+// server from ending at once.
+func busyServer(t *testing.T) (*exec.Cmd, net.Conn) {
+	t.Helper()
 	cmd := command(t.Context(), "store", "serve", "--write", "--json", "--listen", "127.0.0.1:0",
 		"--store", "chdb:"+filepath.Join(t.TempDir(), "record"))
 	out, err := cmd.StdoutPipe()
@@ -124,33 +161,19 @@ func TestSecondCtrlC(t *testing.T) {
 	if err := json.NewDecoder(out).Decode(&at); err != nil {
 		t.Fatal(err)
 	}
-	// A request whose body never ends keeps the server from ending.
-	addr := strings.TrimPrefix(at.URL, "http://")
-	busy, err := net.Dial("tcp", addr)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(at.URL, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer busy.Close()
+	t.Cleanup(func() { conn.Close() })
 	request := "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-ClickHouse-Key: " + at.Password + "\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n"
-	if _, err := io.WriteString(busy, request); err != nil {
+	if _, err := io.WriteString(conn, request); err != nil {
 		t.Fatal(err)
 	}
-	if line, err := bufio.NewReader(busy).ReadString('\n'); err != nil || !strings.Contains(line, "100") {
+	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "100") {
 		t.Fatal(line, err) // it is read from now on
 	}
-	_ = cmd.Process.Signal(os.Interrupt)
-	for { // until it listens no more
-		res, err := http.Get(at.URL + "/ping")
-		if err != nil {
-			break
-		}
-		res.Body.Close()
-	}
-	_ = cmd.Process.Signal(os.Interrupt)
-	_ = cmd.Wait()
-	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != syscall.SIGINT {
-		t.Errorf("it ended with %s, want SIGINT to end it", cmd.ProcessState)
-	}
+	return cmd, conn
 }
 
 // A reader of logs that goes away ends nothing.
