@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"canopy/analysis/findability"
+	"canopy/crawler/columns"
 	"canopy/crawler/observation"
 )
 
@@ -15,7 +15,7 @@ import (
 func printChecks(out io.Writer, title string, r *findability.Result) error {
 	fmt.Fprintf(out, "%s\n\n", title)
 	if len(r.Content) > 0 {
-		t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+		t := columns.New(out, 0)
 		fmt.Fprintln(t, "content\toutcome\ttook\tfirst named\tqueries\thops\twho has it\tseeds + downloaders\tland\trun by")
 		for _, c := range r.Content {
 			fmt.Fprintln(t, strings.Join([]string{
@@ -28,7 +28,7 @@ func printChecks(out io.Writer, title string, r *findability.Result) error {
 			return fmt.Errorf("write output: %w", err)
 		}
 	}
-	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	t := columns.New(out, 0)
 	fmt.Fprintln(t, "entry point\toutcome\trun by\tland\tround trip\tnames\talone\twithout it")
 	for _, e := range r.Entries {
 		fmt.Fprintln(t, strings.Join([]string{

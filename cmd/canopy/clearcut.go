@@ -7,13 +7,13 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"canopy/analysis"
 	"canopy/analysis/clearcut"
 	"canopy/analysis/operator"
+	"canopy/crawler/columns"
 	"canopy/crawler/observation"
 )
 
@@ -163,7 +163,7 @@ func printClearcut(out io.Writer, r clearcut.Result) error {
 		fmt.Fprintln(out, sentenceOfCut(subject(s, i > 0), s.Cut))
 	}
 	fmt.Fprintln(out)
-	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	t := columns.New(out, 0)
 	fmt.Fprintln(t, "leaves\tremoved\tsuccess\tafter repair\tas many at random\thops\tmessages\tcomponent\trecords lost\tf^k\tentry points left")
 	fmt.Fprintln(t, cutRow("nobody", r.Before, nil))
 	for _, s := range r.Steps {

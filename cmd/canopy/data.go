@@ -2,10 +2,11 @@ package main
 
 import (
 	"fmt"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"canopy/crawler/columns"
 )
 
 func newData(a *app) *cobra.Command {
@@ -28,7 +29,7 @@ func (a *app) dataStatus() error {
 	if a.json {
 		return a.printJSON(map[string]any{"sources": table.Status(), "warnings": table.Warnings()})
 	}
-	tw := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	tw := columns.New(a.stdout, 0)
 	for _, s := range table.Status() {
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s ranges\t%s\t%s\n", s.Name, s.Date.Format("2006-01-02"), age(s.Date, time.Now()), count(s.Rows), s.Licence, s.File)
 	}

@@ -6,13 +6,13 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"canopy/crawler/address"
 	"canopy/crawler/address/refresh"
+	"canopy/crawler/columns"
 )
 
 // dataUpdateOptions say what is fetched and from where.
@@ -92,7 +92,7 @@ func (a *app) refreshOptions(from string) refresh.Options {
 }
 
 func (a *app) printRefresh(dir string, results []refresh.Result) error {
-	tw := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	tw := columns.New(a.stdout, 0)
 	var failed []string
 	for _, r := range results {
 		if r.State == refresh.Failed {

@@ -6,13 +6,13 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"canopy/analysis/operator"
 	"canopy/crawler/address"
+	"canopy/crawler/columns"
 	"canopy/crawler/identifier"
 	"canopy/crawler/observation"
 )
@@ -222,7 +222,7 @@ func conclude(rules *operator.Rules, e explanation, t operator.Traits) explanati
 
 // printExplanation writes an explanation for people.
 func (a *app) printExplanation(e *explanation) error {
-	tw := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	tw := columns.New(a.stdout, 0)
 	if e.Peer != nil {
 		printPeer(tw, e.Peer)
 	}
@@ -249,7 +249,7 @@ func known(s string) string {
 	return s
 }
 
-func printPeer(w *tabwriter.Writer, s *operator.Sighting) {
+func printPeer(w *columns.Writer, s *operator.Sighting) {
 	t := s.Traits
 	fmt.Fprintf(w, "peer\t%s\n", observation.Text(t.PeerID))
 	fmt.Fprintf(w, "network\t%s: %s visits, %s answered, %s to %s\n", s.Network, count(s.Visits), count(s.Answered),
@@ -275,7 +275,7 @@ func printPeer(w *tabwriter.Writer, s *operator.Sighting) {
 	fmt.Fprintln(w)
 }
 
-func printLand(w *tabwriter.Writer, e *explanation) {
+func printLand(w *columns.Writer, e *explanation) {
 	land := e.Land
 	fmt.Fprintf(w, "address\t%s\n", land.Address)
 	for _, m := range land.Matches {

@@ -7,10 +7,10 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"canopy/analysis/operator"
+	"canopy/crawler/columns"
 	"canopy/crawler/ipfs/plant"
 	"canopy/crawler/observation"
 )
@@ -112,7 +112,7 @@ func (a *app) printLabels(o labelOptions, kind operator.Operator, r *plant.Resul
 }
 
 func (a *app) printCame(o labelOptions, kind operator.Operator, r *plant.Result) error {
-	tw := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	tw := columns.New(a.stdout, 0)
 	for _, group := range []struct {
 		title string
 		peers []plant.Label

@@ -11,9 +11,9 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
+	"canopy/crawler/columns"
 	"canopy/crawler/monitor"
 	"canopy/crawler/observation"
 )
@@ -189,7 +189,7 @@ func (a *app) printObserveStatus(ctx context.Context, listen string) error {
 
 // print writes the status for people.
 func (s observeStatus) print(w io.Writer, now time.Time) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	tw := columns.New(w, 0)
 	fmt.Fprintf(tw, "observer\t%s, vantage %s, process %d, running for %s\n", s.Software, observation.Text(s.Vantage), s.PID, now.Sub(s.StartedAt).Round(time.Second))
 	for _, n := range s.Networks {
 		fmt.Fprintf(tw, "%s\tlast crawl\t%s\n", n.Network, lastCrawlText(n.Crawl.Last, now))

@@ -8,6 +8,7 @@ import (
 
 	"canopy/analysis/operator"
 	"canopy/crawler/address"
+	"canopy/crawler/columns"
 	"canopy/crawler/observation"
 )
 
@@ -121,7 +122,7 @@ func (s *ruleScore) finish() {
 
 func (a *app) printScore(s *ruleScore) error {
 	fmt.Fprintf(a.stdout, "%s labelled peers, rules %s\n", count(s.Peers), s.Rules)
-	tw := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	tw := columns.New(a.stdout, tabwriter.AlignRight)
 	if s.Operator != nil {
 		printConfusion(tw, "who runs it", s.Operator, s.Operators)
 		fmt.Fprintf(tw, "\t\t\t\t\nprobability\tpeers\tstated\tright\t\n")
@@ -142,7 +143,7 @@ func (a *app) printScore(s *ruleScore) error {
 }
 
 // printConfusion writes a matrix, truth down and verdict across.
-func printConfusion(w *tabwriter.Writer, title string, c *operator.Confusion, scores []operator.ClassScore) {
+func printConfusion(w *columns.Writer, title string, c *operator.Confusion, scores []operator.ClassScore) {
 	fmt.Fprintf(w, "\t\t\n%s: truth \\ verdict\t", title)
 	for _, class := range c.Classes {
 		fmt.Fprintf(w, "%s\t", class)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"canopy/crawler/columns"
 	"canopy/crawler/observation"
 	"canopy/crawler/store"
 )
@@ -91,7 +92,7 @@ func (a *app) storeStatus(ctx context.Context) error {
 
 func (a *app) printStatus(status store.Status) error {
 	fmt.Fprintf(a.stdout, "%s, database %s: ClickHouse %s, schema %d of %d\n", status.Store, status.Database, status.Version, status.Schema, status.Latest)
-	tw := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	tw := columns.New(a.stdout, tabwriter.AlignRight)
 	fmt.Fprintln(tw, "table\trows\tbytes\toldest\t")
 	for _, t := range status.Tables {
 		oldest := "-"

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"canopy/crawler/columns"
 	"canopy/crawler/store"
 )
 
@@ -56,7 +57,7 @@ func (a *app) printPruned(pruned []store.Pruned, removed bool) error {
 		fmt.Fprintln(a.stdout, "Nothing is as old as that.")
 		return nil
 	}
-	tw := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	tw := columns.New(a.stdout, tabwriter.AlignRight)
 	fmt.Fprintln(tw, "table\tmonth\trows\tbytes\t")
 	for _, p := range pruned {
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t\n", p.Table, p.Month, count(p.Rows), count(p.Bytes))

@@ -10,9 +10,9 @@ import (
 	"io"
 	"math"
 	"strings"
-	"text/tabwriter"
 	"time"
 
+	"canopy/crawler/columns"
 	"canopy/crawler/observation"
 )
 
@@ -20,9 +20,9 @@ import (
 var nativeFormats = []string{"JSONEachRow", "CSV", "CSVWithNames", "TSV", "TSVWithNames"}
 
 // table prints aligned columns for people.
-type table struct{ w *tabwriter.Writer }
+type table struct{ w *columns.Writer }
 
-func newTable(w io.Writer) table { return table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)} }
+func newTable(w io.Writer) table { return table{columns.New(w, 0)} }
 
 // row prints cells as harmless text.
 func (t table) row(cells []string) error {
