@@ -128,7 +128,7 @@ func (ob *observer) serve(listener net.Listener) (stop func()) {
 		replyJSON(w, code, map[string]any{"healthy": s.Healthy, "trouble": s.Trouble})
 	})
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { replyJSON(w, http.StatusOK, ob.status(r.Context())) })
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, WriteTimeout: time.Minute}
+	server := &http.Server{Handler: guardWeb(listener.Addr(), hostOf(ob.options.listen), mux), ReadTimeout: 10 * time.Second, ReadHeaderTimeout: 10 * time.Second, WriteTimeout: time.Minute}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

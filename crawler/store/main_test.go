@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
 	"canopy/crawler/store/chdb"
 )
 
@@ -146,26 +148,24 @@ func emptyDatabase() string {
 // leave empties a store's database for the next test, or drops it.
 func leave(ctx context.Context, s *Store) error {
 	name := s.target.database
-	if s.target.dir == "" && s.target.speaksHTTP() { // clients of a served store may not
-		own, err := Open(ctx, "chdb:"+dataDir+"?database="+name, Options{Spool: NoSpool})
-		if err != nil {
-			return err
-		}
-		return errors.Join(leave(ctx, own), own.Close())
+	admin, done, err := owner(ctx, s)
+	if err != nil {
+		return err
 	}
+	defer done()
 	spare.Lock()
 	defer spare.Unlock()
 	if !s.target.speaksHTTP() || !spare.lent[name] && !spare.free[name] {
-		return s.admin.Exec(ctx, "DROP DATABASE IF EXISTS "+name)
+		return admin.Exec(ctx, "DROP DATABASE IF EXISTS "+name)
 	}
-	rows, err := s.conn.Query(ctx, "SELECT name FROM system.tables WHERE database = ? AND endsWith(engine, 'MergeTree') AND name != 'schema_migrations'", name)
+	rows, err := admin.Query(ctx, "SELECT name FROM system.tables WHERE database = ? AND endsWith(engine, 'MergeTree') AND name != 'schema_migrations'", name)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var table string
-		if err := errors.Join(rows.Scan(&table), s.conn.Exec(ctx, "TRUNCATE TABLE "+table)); err != nil {
+		if err := errors.Join(rows.Scan(&table), admin.Exec(ctx, "TRUNCATE TABLE "+name+"."+table)); err != nil {
 			return err
 		}
 	}
@@ -175,6 +175,31 @@ func leave(ctx context.Context, s *Store) error {
 	delete(spare.lent, name)
 	spare.free[name] = true
 	return nil
+}
+
+// owner may do with the data of a store what clients of a served one may not.
+func owner(ctx context.Context, s *Store) (admin driver.Conn, done func(), err error) {
+	if s.target.dir != "" || !s.target.speaksHTTP() {
+		return s.admin, func() {}, nil
+	}
+	own, err := Open(ctx, "chdb:"+dataDir+"?database=default", Options{Spool: NoSpool})
+	if err != nil {
+		return nil, nil, err
+	}
+	return own.admin, func() { _ = own.Close() }, nil
+}
+
+// asOwner runs one statement on the data of a store; %s in it is the database.
+func asOwner(t *testing.T, s *Store, statement string) {
+	t.Helper()
+	admin, done, err := owner(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	if err := admin.Exec(t.Context(), fmt.Sprintf(statement, s.target.database)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // openAt opens a store and leaves its database when the test ends.

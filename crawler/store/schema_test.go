@@ -73,6 +73,9 @@ func testMigrateEveryPast(t *testing.T, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if strings.HasPrefix(url, "http:") {
+		t.Skip("a served store takes the migrations of its own program alone")
+	}
 	for n := 1; n <= len(list); n++ {
 		if testing.Short() && n > 1 && n < len(list)-1 {
 			continue

@@ -52,6 +52,16 @@ func parseURL(raw string) (*target, error) {
 	return t, nil
 }
 
+// Folder is where the embedded store at url keeps its data, empty for a store
+// on a server.
+func Folder(url string) (string, error) {
+	t, err := parseURL(url)
+	if err != nil || t.dir == "" {
+		return "", err
+	}
+	return filepath.Abs(t.dir)
+}
+
 func (t *target) parseEmbedded(rest string) error {
 	dir, query, _ := strings.Cut(rest, "?")
 	if dir == "" {

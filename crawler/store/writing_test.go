@@ -41,9 +41,7 @@ func testReconcile(t *testing.T, url string) {
 	if err := errors.Join(s.BeginCrawl(ctx, c), s.Visits(ctx, numbered(c, 0, 12)), s.Flush(ctx)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.conn.Exec(ctx, "TRUNCATE TABLE visits_log"); err != nil {
-		t.Fatal(err)
-	}
+	asOwner(t, s, "TRUNCATE TABLE %s.visits_log")
 	if err := s.Visits(ctx, numbered(c, 12, 5)); err != nil {
 		t.Fatal(err)
 	}
@@ -110,9 +108,7 @@ func testOutage(t *testing.T, url string) {
 	if err := s.BeginCrawl(ctx, c); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.conn.Exec(ctx, "RENAME TABLE visits_log TO away"); err != nil {
-		t.Fatal(err)
-	}
+	asOwner(t, s, "RENAME TABLE %[1]s.visits_log TO %[1]s.away")
 	accepted := 0
 	var err error
 	for err == nil && accepted < 5000 {
@@ -126,9 +122,7 @@ func testOutage(t *testing.T, url string) {
 	if err := s.EndCrawl(ctx, c); err == nil || !strings.Contains(err.Error(), "UNKNOWN_TABLE") {
 		t.Errorf("EndCrawl without a table: %v", err)
 	}
-	if err := s.conn.Exec(ctx, "RENAME TABLE away TO visits_log"); err != nil {
-		t.Fatal(err)
-	}
+	asOwner(t, s, "RENAME TABLE %[1]s.away TO %[1]s.visits_log")
 	if err := s.Flush(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -78,7 +78,7 @@ func start(dir string) (*shared, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &shared{lib: lib, dir: dir, lock: lock, users: 1, slots: make(chan struct{}, max(8, 2*runtime.GOMAXPROCS(0)))}
+	s := &shared{lib: lib, dir: dir, lock: lock, users: 1, slots: make(chan struct{}, max(2*(fastQueries+slowQueries), 2*runtime.GOMAXPROCS(0)))}
 	if s.anchor, err = s.connect(); err != nil {
 		return nil, errors.Join(err, lock.release())
 	}

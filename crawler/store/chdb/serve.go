@@ -2,14 +2,16 @@ package chdb
 
 import (
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net"
 	"net/http"
+	"os"
 	"strings"
+	"sync/atomic"
+	"time"
 )
 
 // ServeOptions say who may do what through an [Engine.Handler].
@@ -26,6 +28,9 @@ type handler struct {
 	engine  *Engine
 	options ServeOptions
 	schema  map[string]bool // options.Schema as the engine writes it
+	door    *door           // nil without a password
+	lanes   *lanes
+	held    atomic.Int64 // bytes of answers that clients have not taken yet
 	engineNames
 }
 
@@ -38,7 +43,10 @@ type handler struct {
 // A statement runs only if everything in it is on a list: see judge.go and
 // the folder allowed.
 func (e *Engine) Handler(ctx context.Context, o ServeOptions) (http.Handler, error) {
-	h := &handler{engine: e, options: o, schema: map[string]bool{}}
+	h := &handler{engine: e, options: o, schema: map[string]bool{}, lanes: newLanes()}
+	if o.Password != "" {
+		h.door = newDoor(o.Password)
+	}
 	var err error
 	if h.engineNames, err = h.readEngineNames(ctx); err != nil {
 		return nil, fmt.Errorf("list functions of the engine: %w", err)
@@ -59,6 +67,28 @@ const (
 	maxInsertBody = 256 << 20
 )
 
+// Answers, as they are sent.
+const (
+	maxAnswer   = 256 << 20 // bytes
+	smallAnswer = 1 << 20   // goes out even if others are not taken
+	maxHeld     = 512 << 20 // that wait for clients to take them
+	answerPiece = 256 << 10
+	writeWithin = 20 * time.Second // for each piece
+)
+
+// longestRun ends a statement that the engine did not end by itself.
+const longestRun = 90 * time.Second
+
+var errTooLong = errors.New("the query has run too long")
+
+// readWithin is how long a body may take.
+func readWithin(limit int64) time.Duration {
+	if limit > maxQueryBody {
+		return 2 * time.Minute
+	}
+	return 15 * time.Second
+}
+
 // ServeHTTP answers one request.
 func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	switch {
@@ -73,18 +103,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		// A web page can give its own name our address; a browser then says that name.
 		h.refuse(w, req, authenticationFailed("without a password, ask for 127.0.0.1 or localhost"))
 		return
-	case h.options.Password != "" && subtle.ConstantTimeCompare([]byte(passwordOf(req)), []byte(h.options.Password)) != 1:
-		h.refuse(w, req, authenticationFailed("Authentication failed: give the password that `canopy store serve` printed or was given"))
-		return
 	}
-	res, err := h.answer(w, req)
+	res, size, err := h.answer(w, req)
 	if r, ok := exceptionOf(err); ok {
 		h.refuse(w, req, r)
 		return
 	}
 	if err != nil {
-		return // the client has gone
+		panic(http.ErrAbortHandler) // the client has gone, or its query ran too long
 	}
+	h.held.Add(size)
+	defer h.held.Add(-size)
 	copyAnswer(w, res)
 }
 
@@ -92,15 +121,45 @@ func (h *handler) refuse(w http.ResponseWriter, req *http.Request, r *refusal) {
 	copyAnswer(w, failure(req, r.status, r.Exception)) //nolint:bodyclose // it lies in memory
 }
 
-// answer judges and runs one request.
-func (h *handler) answer(w http.ResponseWriter, req *http.Request) (*http.Response, error) {
+// answer judges and runs one request, and says how many bytes it answers with.
+func (h *handler) answer(w http.ResponseWriter, req *http.Request) (res *http.Response, size int64, err error) {
 	ctx := req.Context()
-	write := h.options.AllowWrites && req.Method != http.MethodGet
+	if h.door != nil {
+		if err := h.door.knock(ctx, req); err != nil {
+			return nil, 0, err
+		}
+	}
+	write := h.options.AllowWrites && req.Method != http.MethodGet && !asksToRead(req.URL.Query().Get("readonly"))
 	r, revision, err := h.read(w, req, write)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	j, err := h.judge(ctx, &r, write)
+	var a *answer
+	err = h.lanes.run(ctx, func(ctx context.Context) (err error) {
+		a, err = h.run(ctx, &r, write)
+		return err
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	if size = int64(len(a.bytes())); size > maxAnswer || size > smallAnswer && h.held.Load()+size > maxHeld {
+		a.free()
+		if size > maxAnswer {
+			return nil, 0, refuse(http.StatusInternalServerError, 396, "TOO_MANY_ROWS_OR_BYTES", "the answer is longer than %d bytes: ask for a part at a time", maxAnswer)
+		}
+		return nil, 0, busy("clients have not taken their answers yet: come back later")
+	}
+	return success(req.Context(), req, r, a, revision), size, nil
+}
+
+// asksToRead says whether a client gives up its right to write.
+func asksToRead(readonly string) bool { return readonly != "" && readonly != "0" }
+
+// run judges a statement and runs it.
+func (h *handler) run(ctx context.Context, r *request, write bool) (*answer, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, longestRun, errTooLong)
+	defer cancel()
+	j, err := h.judge(ctx, r, write)
 	if err != nil {
 		return nil, err
 	}
@@ -116,11 +175,11 @@ func (h *handler) answer(w http.ResponseWriter, req *http.Request) (*http.Respon
 	default:
 		r.settings["readonly"] = "1"
 	}
-	a, err := h.engine.shared.run(ctx, r)
-	if err != nil {
-		return nil, err
+	a, err := h.engine.shared.run(ctx, *r)
+	if errors.Is(context.Cause(ctx), errTooLong) && err != nil {
+		return nil, refuse(http.StatusInternalServerError, 159, "TIMEOUT_EXCEEDED", "the query has run for %s and was ended: ask for less", longestRun)
 	}
-	return success(ctx, req, r, a, revision), nil
+	return a, err
 }
 
 // read reads a request as far as it is allowed to go.
@@ -144,11 +203,16 @@ func (h *handler) read(w http.ResponseWriter, req *http.Request, write bool) (re
 		limit = maxInsertBody
 	}
 	req.Body = http.MaxBytesReader(w, req.Body, limit)
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(readWithin(limit))) // not every ResponseWriter can
 	body, err := readBody(req, limit)
+	_ = control.SetReadDeadline(time.Time{})
 	var tooLong *http.MaxBytesError
 	switch {
 	case errors.Is(err, errBody) || errors.As(err, &tooLong):
 		return r, 0, tooLarge("the request is longer than the %d bytes that this server takes, unpacked", limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return r, 0, refuse(http.StatusRequestTimeout, 209, "SOCKET_TIMEOUT", "the request did not arrive within %s", readWithin(limit))
 	case err != nil:
 		return r, 0, badRequest("%s", err)
 	}
@@ -177,11 +241,21 @@ func passwordOf(req *http.Request) string {
 	return req.URL.Query().Get("password")
 }
 
+// copyAnswer sends an answer to a client that takes it.
 func copyAnswer(w http.ResponseWriter, res *http.Response) {
 	defer res.Body.Close()
 	maps.Copy(w.Header(), res.Header)
 	w.WriteHeader(res.StatusCode)
-	if _, err := io.Copy(w, res.Body); err != nil {
-		panic(http.ErrAbortHandler) // half an answer must not look whole
+	control := http.NewResponseController(w)
+	for {
+		_ = control.SetWriteDeadline(time.Now().Add(writeWithin)) // not every ResponseWriter can
+		_, err := io.CopyN(w, res.Body, answerPiece)
+		if errors.Is(err, io.EOF) {
+			_ = control.SetWriteDeadline(time.Time{})
+			return
+		}
+		if err != nil {
+			panic(http.ErrAbortHandler) // half an answer must not look whole
+		}
 	}
 }

@@ -48,6 +48,7 @@ func success(ctx context.Context, req *http.Request, r request, a *answer, revis
 	raw := a.bytes()
 	res := response(req, http.StatusOK)
 	res.Header.Set("X-ClickHouse-Format", r.format)
+	res.Header.Set("Content-Type", contentType(r.format))
 	res.ContentLength = int64(len(raw))
 	switch {
 	case len(raw) == 0:
@@ -60,6 +61,20 @@ func success(ctx context.Context, req *http.Request, r request, a *answer, revis
 		res.Body = newBody(ctx, a, bytes.NewReader(raw))
 	}
 	return res
+}
+
+// contentType never names what a browser would run.
+func contentType(format string) string {
+	switch format = strings.ToLower(format); {
+	case strings.HasPrefix(format, "json"), strings.HasPrefix(format, "ndjson"):
+		return "application/json; charset=UTF-8"
+	case strings.HasPrefix(format, "csv"):
+		return "text/csv; charset=UTF-8"
+	case format == "native", format == "parquet", format == "orc", format == "npy", format == "msgpack",
+		strings.HasPrefix(format, "rowbinary"), strings.HasPrefix(format, "arrow"):
+		return "application/octet-stream"
+	}
+	return "text/plain; charset=UTF-8"
 }
 
 func failure(req *http.Request, status int, e *Exception) *http.Response {
