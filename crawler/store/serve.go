@@ -22,7 +22,7 @@ func (s *Store) Handler(ctx context.Context, password string) (http.Handler, err
 		if o.Schema, err = s.schema(); err != nil {
 			return nil, err
 		}
-		o.Tables = append(logTables(""), "observers_log", "schema_migrations")
+		o.Tables = append(logTables(""), "observers_log", "heartbeats_log", "schema_migrations")
 	}
 	handler, err := s.engine.Handler(ctx, o)
 	if err != nil {
