@@ -34,7 +34,8 @@ func machine(t *testing.T, fonts map[string][]byte) (environment string) {
 	for name, content := range fonts {
 		must(t, os.WriteFile(filepath.Join(dir, "fonts", name), content, 0o600))
 	}
-	config := fmt.Sprintf(`<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig><dir>%s</dir><cachedir>%s</cachedir></fontconfig>`,
+	config := fmt.Sprintf(`<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig><dir>%s</dir><cachedir>%s</cachedir></fontconfig>`,
 		filepath.Join(dir, "fonts"), filepath.Join(dir, "cache"))
 	path := filepath.Join(dir, "fonts.conf")
 	must(t, os.WriteFile(path, []byte(config), 0o600))
@@ -72,15 +73,18 @@ func dejaVu(t *testing.T) map[string][]byte {
 const misplaced = `(() => {
 	const found = [];
 	const near = 1.5;
-	const over = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
+	const over = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+		&& Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
+	const beyond = (a, frame, high) => a.left < frame.left - near || a.right > frame.right + near || a.top < frame.top - high || a.bottom > frame.bottom + high;
 	const say = (what, text) => found.push(what + ': ' + text.slice(0, 80));
-	const by = (box, frame) => ' by ' + [frame.left - box.left, box.right - frame.right, frame.top - box.top, box.bottom - frame.bottom].map(d => d.toFixed(1)).join(', ');
+	const by = (box, frame) => ' by ' + [frame.left - box.left, box.right - frame.right, frame.top - box.top, box.bottom - frame.bottom]
+		.map(d => d.toFixed(1)).join(', ');
 	for (const svg of document.querySelectorAll('svg')) {
 		const frame = svg.getBoundingClientRect();
 		if (!frame.width) continue;
 		const texts = [...svg.querySelectorAll('text')].map(e => ({text: e.textContent, box: e.getBoundingClientRect()}));
 		texts.forEach((a, i) => {
-			if (a.box.left < frame.left - near || a.box.right > frame.right + near || a.box.top < frame.top - near || a.box.bottom > frame.bottom + near) say('out of its figure' + by(a.box, frame), a.text);
+			if (beyond(a.box, frame, near)) say('out of its figure' + by(a.box, frame), a.text);
 			for (const b of texts.slice(i + 1)) if (over(a.box, b.box)) say('over another', a.text + ' | ' + b.text);
 		});
 	}
@@ -96,11 +100,16 @@ const misplaced = `(() => {
 		const frame = block.getBoundingClientRect();
 		range.selectNodeContents(node);
 		const scrolls = block.closest('.scroll') && getComputedStyle(block.closest('.scroll')).overflowX === 'auto';
-		for (const r of range.getClientRects()) if (r.width && !scrolls && r.right > wide + near) { say('out of the page by ' + (r.right - wide).toFixed(1), node.data.trim()); break; } else if (r.width && (r.left < frame.left - 1 || r.right > frame.right + 1 || r.top < frame.top - 4 || r.bottom > frame.bottom + 4)) { say('out of its ' + block.localName + by(r, frame), node.data.trim()); break; }
+		for (const r of range.getClientRects()) {
+			if (!r.width) continue;
+			const out = !scrolls && r.right > wide + near ? 'out of the page' + by(r, {left: 0, top: 0, right: wide, bottom: r.bottom})
+				: beyond(r, frame, 4) ? 'out of its ' + block.localName + by(r, frame) : '';
+			if (out) { say(out, node.data.trim()); break; }
+		}
 	}
 	for (const e of document.querySelectorAll('body *:not(svg, svg *, .unseen)')) {
 		const style = getComputedStyle(e);
-		if ((style.overflowX === 'hidden' || style.overflowX === 'clip') && e.scrollWidth > e.clientWidth + 1) say('cut off', e.textContent);
+		if (['hidden', 'clip'].includes(style.overflowX) && e.scrollWidth > e.clientWidth + 1) say('cut off', e.textContent);
 		if (style.textOverflow === 'ellipsis') say('cut off', e.textContent);
 	}
 	return found;
@@ -108,13 +117,18 @@ const misplaced = `(() => {
 
 // mismeasured lists texts whose width differs from the one that they were
 // measured to have, unless they have a character that the typeface lacks.
-const mismeasured = `(() => [...document.querySelectorAll('text')].filter(e => e.getClientRects().length && /^[\u0020-\u024f\u0370-\u0512\u2010-\u203a]*$/.test(e.textContent)).map(e => {
-	const measured = e.getAttribute('textLength');
-	e.removeAttribute('textLength');
-	const shown = e.getComputedTextLength();
-	e.setAttribute('textLength', measured);
-	return Math.abs(shown - measured) > 0.3 + measured * 0.005 ? e.textContent.slice(0, 80) + ': measured ' + measured + ', shown ' + shown : '';
-}).filter(s => s))()`
+const mismeasured = `(() => {
+	const found = [];
+	for (const e of document.querySelectorAll('text')) {
+		if (!e.getClientRects().length || !/^[\u0020-\u024f\u0370-\u0512\u2010-\u203a]*$/.test(e.textContent)) continue;
+		const measured = e.getAttribute('textLength');
+		e.removeAttribute('textLength');
+		const shown = e.getComputedTextLength();
+		e.setAttribute('textLength', measured);
+		if (Math.abs(shown - measured) > 0.3 + measured * 0.005) found.push(e.textContent.slice(0, 80) + ': measured ' + measured + ', shown ' + shown);
+	}
+	return found;
+})()`
 
 // Text is where it was laid out, whatever fonts a reader's machine has, and also
 // where a reader's program blocks the typeface that files carry.

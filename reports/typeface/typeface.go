@@ -29,7 +29,8 @@ const Stack = "'" + Family + "','Liberation Sans',Arimo,Arial,Helvetica,sans-ser
 var files embed.FS
 
 // notice is what the licence wants to be told where the typeface goes.
-const notice = "/* Canopy Sans is a subset of Liberation Sans. Copyright 2010 Google Corporation, 2012 Red Hat, Inc. SIL Open Font License 1.1. */\n"
+const notice = "/* Canopy Sans is a subset of Liberation Sans. " +
+	"Copyright 2010 Google Corporation, 2012 Red Hat, Inc. SIL Open Font License 1.1. */\n"
 
 // slice is a part of the typeface, one row of slices.csv.
 type slice struct {
@@ -69,8 +70,8 @@ func read() ([]slice, error) {
 			if err != nil {
 				return nil, err
 			}
-			s.rules += fmt.Sprintf("@font-face{font-family:'%s';font-weight:%d;src:url(data:font/woff2;base64,%s) format('woff2');unicode-range:%s}\n",
-				Family, face.weight, base64.StdEncoding.EncodeToString(content), ranges)
+			s.rules += fmt.Sprintf("@font-face{font-family:'%s';font-weight:%d;unicode-range:%s;", Family, face.weight, ranges) +
+				fmt.Sprintf("src:url(data:font/woff2;base64,%s) format('woff2')}\n", base64.StdEncoding.EncodeToString(content))
 		}
 		list = append(list, s)
 	}
