@@ -107,6 +107,22 @@ func writeHandover(h handover) (*os.File, error) {
 	return r, w.Close()
 }
 
+// The first thread of a process learns where its stack is from /proc, which a
+// confined process does not see, and the engine wants to know. So the engine
+// never runs on that thread: the main goroutine, which begins on it, stays.
+func init() {
+	if os.Getenv(envHandover) != "" {
+		runtime.LockOSThread()
+	}
+}
+
+// besideMain calls f on another thread than the first.
+func besideMain(f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	return <-done
+}
+
 // takeOver is the other end of becomeConfined. The listener is nil in a process
 // that has not been confined yet.
 func takeOver() (h handover, l net.Listener, err error) {

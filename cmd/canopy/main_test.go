@@ -21,6 +21,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(beCanopy) != "" {
 		main()
 	}
+	if os.Getenv(beConfined) != "" {
+		runConfined()
+	}
 	if path, err := chdb.Find(); err == nil { // for tests that change the folder
 		_ = os.Setenv(chdb.EnvLibrary, path)
 	}

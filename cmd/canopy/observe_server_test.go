@@ -31,24 +31,24 @@ func TestObserveMeetsServers(t *testing.T) {
 		t.Fatal(r.stderr)
 	}
 	reading := startServe(t, record, nil)
-	oneClearLine(t, observe(reading.URL+"/canopy"), exitFailed, "readonly")
+	oneClearLine(t, observe(reading.withPassword(reading.Password)+"/canopy"), exitFailed, "served for reading")
 	reading.stop()
 
 	writing := startServe(t, record, []string{servePassword + "=s3cret"}, "--write")
 	as := func(password string) string {
-		return strings.Replace(writing.URL, "http://", "http://canopy:"+password+"@", 1) + "/canopy"
+		return writing.withPassword(password) + "/canopy"
 	}
 	wrong := observe(as("oh-no"))
 	oneClearLine(t, wrong, exitFailed, "Authentication failed")
 	if strings.Contains(wrong.stderr, "oh-no") {
 		t.Errorf("the error tells the password: %s", wrong.stderr)
 	}
-	const claim = "INSERT INTO observers_log (vantage, observer, host, pid, claimed_at, beat_at) VALUES ('x', generateUUIDv4(), 'elsewhere', 7, now64(3), now64(3))"
+	const claim = "INSERT INTO observers_log (vantage, observer, host, pid, claimed_at, beat_at) SELECT 'x', generateUUIDv4(), 'elsewhere', 7, now64(3), now64(3)"
 	if status, text := writing.ask(t, "s3cret", claim); status != http.StatusOK {
 		t.Fatal(status, text)
 	}
 	oneClearLine(t, observe(as("s3cret")), exitFailed, "another observer", "elsewhere", "process 7")
-	if status, text := writing.ask(t, "s3cret", "INSERT INTO schema_migrations (version, name, checksum) VALUES (900, 'future', 'x')"); status != http.StatusOK {
+	if status, text := writing.ask(t, "s3cret", "INSERT INTO schema_migrations (version, name, checksum) SELECT 900, 'future', 'x'"); status != http.StatusOK {
 		t.Fatal(status, text)
 	}
 	oneClearLine(t, observe(as("s3cret")), exitFailed, "newer schema", "upgrade canopy")

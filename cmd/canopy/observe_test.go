@@ -234,6 +234,25 @@ func checkStatus(t *testing.T, o *observed, network string) {
 			t.Errorf("no metric %s in\n%s", name, metrics)
 		}
 	}
+	for _, path := range []string{"/metrics", "/health", "/status"} {
+		for header, value := range map[string]string{"Host": "evil.example", "Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+o.listen+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if req.Header.Set(header, value); header == "Host" {
+				req.Host = value
+			}
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			if res.StatusCode != http.StatusForbidden {
+				t.Errorf("%s with %s %s: status %d", path, header, value, res.StatusCode)
+			}
+		}
+	}
 	if health := get(t, "http://"+o.listen+"/health", http.StatusOK); !strings.Contains(health, `"healthy":true`) {
 		t.Errorf("health: %s", health)
 	}

@@ -55,7 +55,7 @@ docs/server.md tells what clients may ask, and what keeps them in.`,
 			case l == nil:
 				return a.confineServe(cmd.Context(), listen, write)
 			}
-			return a.storeServe(cmd.Context(), h, l, write)
+			return besideMain(func() error { return a.storeServe(cmd.Context(), h, l, write) })
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8123", "`address` to listen on, or unix:PATH for a socket")

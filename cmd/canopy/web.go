@@ -48,7 +48,7 @@ func knownHost(host string, listen net.Addr, name string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
-	if ip := net.ParseIP(strings.Trim(host, "[]")); ip != nil {
+	if ip := net.ParseIP(strings.Trim(host, "[]")); ip != nil || host == "" { // a browser always says a name
 		return true
 	}
 	ours, _ := os.Hostname()

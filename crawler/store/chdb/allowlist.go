@@ -72,7 +72,8 @@ func allowedFunction(name string) bool {
 	return false
 }
 
-// systemTables are those of the engine that tell of the record, or of nobody.
+// systemTables are those of the engine that describe the record or the engine,
+// and not the work of other clients.
 var systemTables = map[string]bool{
 	"system.one": true, "system.numbers": true, "system.numbers_mt": true, "system.zeros": true, "system.zeros_mt": true,
 	"system.databases": true, "system.tables": true, "system.columns": true, "system.parts": true,

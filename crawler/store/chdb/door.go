@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// door lets those in who know the password. Each wrong one makes whoever asks
-// from the same address wait, twice as long as the one before.
+// door lets those in who know the password. Each wrong one makes everybody who
+// asks from the same address wait, twice as long as the one before.
 type door struct {
 	password [sha256.Size]byte
 	mu       sync.Mutex

@@ -20,7 +20,7 @@ const (
 	fastQueries    = 4
 	slowQueries    = 4
 	waitingQueries = 64
-	overdueAfter   = time.Second
+	overdueAfter   = time.Second / 2
 	patience       = 10 * time.Second // of newcomers
 )
 
@@ -99,6 +99,14 @@ func (l *lanes) watch(done <-chan struct{}, end context.CancelCauseFunc) {
 	case <-done:
 		return
 	case <-overdue.C:
+	}
+	select {
+	case l.slow <- struct{}{}: // rather than to end, if others want the place
+		<-l.fast
+		lane = l.slow
+		<-done
+		return
+	default:
 	}
 	select {
 	case l.slow <- struct{}{}:

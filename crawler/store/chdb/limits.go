@@ -15,9 +15,9 @@ var limits = map[string]uint64{
 	"max_result_bytes":   64 << 20,
 	"max_result_rows":    10_000_000,
 	"max_threads":        2,
-	"max_block_size":     65_409, // the engine's own
-	"max_rows_to_read":   1 << 40,
-	"max_bytes_to_read":  1 << 50,
+	"max_block_size":     65_409,  // the engine's own
+	"max_rows_to_read":   1 << 62, // of these only clients want less
+	"max_bytes_to_read":  1 << 62,
 }
 
 // fixed are settings of every query that clients can't choose.

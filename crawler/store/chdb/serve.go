@@ -30,7 +30,8 @@ type handler struct {
 	schema  map[string]bool // options.Schema as the engine writes it
 	door    *door           // nil without a password
 	lanes   *lanes
-	held    atomic.Int64 // bytes of answers that clients have not taken yet
+	held    atomic.Int64  // bytes of answers that clients have not taken yet
+	patient time.Duration // with the body of a query
 	engineNames
 }
 
@@ -43,7 +44,7 @@ type handler struct {
 // A statement runs only if everything in it is on a list: see judge.go and
 // the folder allowed.
 func (e *Engine) Handler(ctx context.Context, o ServeOptions) (http.Handler, error) {
-	h := &handler{engine: e, options: o, schema: map[string]bool{}, lanes: newLanes()}
+	h := &handler{engine: e, options: o, schema: map[string]bool{}, lanes: newLanes(), patient: queryWithin}
 	if o.Password != "" {
 		h.door = newDoor(o.Password)
 	}
@@ -65,6 +66,7 @@ func (e *Engine) Handler(ctx context.Context, o ServeOptions) (http.Handler, err
 const (
 	maxQueryBody  = 1 << 20
 	maxInsertBody = 256 << 20
+	mostIgnored   = 16 << 20 // of what is too long
 )
 
 // Answers, as they are sent.
@@ -81,13 +83,11 @@ const longestRun = 90 * time.Second
 
 var errTooLong = errors.New("the query has run too long")
 
-// readWithin is how long a body may take.
-func readWithin(limit int64) time.Duration {
-	if limit > maxQueryBody {
-		return 2 * time.Minute
-	}
-	return 15 * time.Second
-}
+// How long bodies may take to arrive.
+const (
+	queryWithin  = 15 * time.Second
+	insertWithin = 2 * time.Minute
+)
 
 // ServeHTTP answers one request.
 func (h *handler) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -198,21 +198,26 @@ func (h *handler) read(w http.ResponseWriter, req *http.Request, write bool) (re
 	if err := r.limitSettings(); err != nil {
 		return r, 0, err
 	}
-	limit := int64(maxQueryBody)
+	limit, within := int64(maxQueryBody), h.patient
 	if _, _, insert := splitInsert(values.Get("query")); insert && write {
-		limit = maxInsertBody
+		limit, within = maxInsertBody, insertWithin
 	}
-	req.Body = http.MaxBytesReader(w, req.Body, limit)
+	whole := req.Body
+	req.Body = http.MaxBytesReader(w, whole, limit)
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(readWithin(limit))) // not every ResponseWriter can
+	_ = control.SetReadDeadline(time.Now().Add(within)) // not every ResponseWriter can
 	body, err := readBody(req, limit)
-	_ = control.SetReadDeadline(time.Time{})
 	var tooLong *http.MaxBytesError
+	long := errors.Is(err, errBody) || errors.As(err, &tooLong)
+	if long {
+		_, _ = io.CopyN(io.Discard, whole, mostIgnored) // a client that is still sending would not read why it is refused
+	}
+	_ = control.SetReadDeadline(time.Time{})
 	switch {
-	case errors.Is(err, errBody) || errors.As(err, &tooLong):
+	case long:
 		return r, 0, tooLarge("the request is longer than the %d bytes that this server takes, unpacked", limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return r, 0, refuse(http.StatusRequestTimeout, 209, "SOCKET_TIMEOUT", "the request did not arrive within %s", readWithin(limit))
+		return r, 0, refuse(http.StatusRequestTimeout, 209, "SOCKET_TIMEOUT", "the request did not arrive within %s", within)
 	case err != nil:
 		return r, 0, badRequest("%s", err)
 	}
