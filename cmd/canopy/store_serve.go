@@ -24,8 +24,8 @@ import (
 const servePassword = "CANOPY_SERVE_PASSWORD"
 
 const (
-	mostConnections = 256
-	maxServedHeader = 1<<20 + 64<<10 // a query may be in the URL
+	mostConnections = 4096
+	maxServedHeader = 128 << 10 // a query may be in the URL
 )
 
 // stopWithin bounds how long requests may go on after Ctrl-C.
@@ -197,7 +197,7 @@ func (a *app) announceServe(addr net.Addr, h handover, write bool) error {
 // to their end.
 func serveUntilDone(ctx context.Context, l net.Listener, handler http.Handler) error {
 	// Bodies and answers have deadlines of their own, as an insert may take minutes.
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: maxServedHeader}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: maxServedHeader}
 	l = netutil.LimitListener(l, mostConnections)
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {

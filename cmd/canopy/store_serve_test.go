@@ -224,3 +224,25 @@ func TestServeNeedsAnEmbeddedStoreAndAFreeAddress(t *testing.T) {
 	oneClearLine(t, canopy(t, "store", "serve", "--store", "chdb:"+t.TempDir()), exitUsage, "no record", "migrate")
 	oneClearLine(t, canopy(t, "store", "serve", "--write", "--store", "chdb:"+t.TempDir(), "--listen", taken), exitFailed, "--listen", "in use")
 }
+
+// TestServedRecordIsEnough makes report and dataset through HTTP, from a copy
+// of the demo's record.
+func TestServedRecordIsEnough(t *testing.T) {
+	made := demoFolder(t)
+	record := filepath.Join(t.TempDir(), "record")
+	if err := os.CopyFS(record, os.DirFS(filepath.Join(made, "record"))); err != nil {
+		t.Fatal(err)
+	}
+	s := startServe(t, "chdb:"+record, nil)
+	store := "CANOPY_STORE=" + s.withPassword(s.Password) + "/canopy"
+	out := t.TempDir()
+	if r := canopy(t, store, "report", "--data", filepath.Join(made, "data"), "--out", filepath.Join(out, "report")); r.code != exitDone {
+		t.Errorf("report: %s", r.stderr)
+	}
+	if r := canopy(t, store, "export", "--out", filepath.Join(out, "dataset")); r.code != exitDone {
+		t.Errorf("export: %s", r.stderr)
+	}
+	if r := canopy(t, store, "store", "status"); r.code != exitDone || !strings.Contains(r.stdout, "visits") {
+		t.Errorf("status: %s %s", r.stdout, r.stderr)
+	}
+}

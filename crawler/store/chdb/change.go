@@ -10,7 +10,7 @@ import (
 // schema have passed already; what is left are rows, and months that are
 // removed.
 func (h *handler) judgeChange(ctx context.Context, r *request, normal string, list []token) (judged, error) {
-	j := judged{query: normal, writes: true}
+	j := judged{query: normal}
 	denied := accessDenied("with --write clients may send rows of the record, this program's migrations, and ALTER TABLE ... DROP PARTITION of its tables; " +
 		"for anything else stop the server and use `canopy store sql --write`")
 	rest, ok := h.intoTable(list)

@@ -18,7 +18,6 @@ import (
 type judged struct {
 	query    string // as the engine writes it
 	settings bool   // it has settings of its own, all allowed
-	writes   bool
 }
 
 // judge decides on r for a client that may write or only read.
@@ -32,7 +31,7 @@ func (h *handler) judge(ctx context.Context, r *request, write bool) (judged, er
 		return judged{}, err
 	}
 	if write && h.schema[normal] {
-		return judged{query: normal, writes: true}, nil
+		return judged{query: normal}, nil
 	}
 	list, err := tokens(normal)
 	if err != nil {

@@ -32,6 +32,8 @@ type handler struct {
 	lanes   *lanes
 	held    atomic.Int64  // bytes of answers that clients have not taken yet
 	patient time.Duration // with the body of a query
+	queries chan struct{} // a token for each long query that is being sent or runs
+	inserts chan struct{} // a token for each long insert
 	engineNames
 }
 
@@ -44,7 +46,10 @@ type handler struct {
 // A statement runs only if everything in it is on a list: see judge.go and
 // the folder allowed.
 func (e *Engine) Handler(ctx context.Context, o ServeOptions) (http.Handler, error) {
-	h := &handler{engine: e, options: o, schema: map[string]bool{}, lanes: newLanes(), patient: queryWithin}
+	h := &handler{
+		engine: e, options: o, schema: map[string]bool{}, lanes: newLanes(), patient: queryWithin,
+		queries: make(chan struct{}, mostLongQueries), inserts: make(chan struct{}, mostInserts),
+	}
 	if o.Password != "" {
 		h.door = newDoor(o.Password)
 	}
@@ -67,6 +72,9 @@ const (
 	maxQueryBody  = 1 << 20
 	maxInsertBody = 256 << 20
 	mostIgnored   = 16 << 20 // of what is too long
+
+	mostLongQueries = 64 // at once, of more than smallBody
+	mostInserts     = 4
 )
 
 // Answers, as they are sent.
@@ -130,7 +138,9 @@ func (h *handler) answer(w http.ResponseWriter, req *http.Request) (res *http.Re
 		}
 	}
 	write := h.options.AllowWrites && req.Method != http.MethodGet && !asksToRead(req.URL.Query().Get("readonly"))
-	r, revision, err := h.read(w, req, write)
+	place := &place{}
+	defer place.leave()
+	r, revision, err := h.read(w, req, write, place)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -152,6 +162,29 @@ func (h *handler) answer(w http.ResponseWriter, req *http.Request) (res *http.Re
 	return success(req.Context(), req, r, a, revision), size, nil
 }
 
+// place is what a long request has taken of the memory for them.
+type place struct{ room chan struct{} }
+
+func (p *place) take(ctx context.Context, room chan struct{}) error {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case room <- struct{}{}:
+		p.room = room
+		return nil
+	case <-timer.C:
+		return busy("as many long requests as there is memory for are under way: come back later")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *place) leave() {
+	if p.room != nil {
+		<-p.room
+	}
+}
+
 // asksToRead says whether a client gives up its right to write.
 func asksToRead(readonly string) bool { return readonly != "" && readonly != "0" }
 
@@ -168,7 +201,7 @@ func (h *handler) run(ctx context.Context, r *request, write bool) (*answer, err
 		r.format = ownFormat(r.query, r.format)
 	}
 	switch {
-	case j.writes:
+	case write: // such clients ask the engine for their rights
 		r.settings["readonly"] = "0"
 	case j.settings:
 		r.settings["readonly"] = "2"
@@ -183,7 +216,7 @@ func (h *handler) run(ctx context.Context, r *request, write bool) (*answer, err
 }
 
 // read reads a request as far as it is allowed to go.
-func (h *handler) read(w http.ResponseWriter, req *http.Request, write bool) (request, uint64, error) {
+func (h *handler) read(w http.ResponseWriter, req *http.Request, write bool, place *place) (request, uint64, error) {
 	values := req.URL.Query()
 	r, revision, err := parseURL(values)
 	if err != nil {
@@ -198,15 +231,15 @@ func (h *handler) read(w http.ResponseWriter, req *http.Request, write bool) (re
 	if err := r.limitSettings(); err != nil {
 		return r, 0, err
 	}
-	limit, within := int64(maxQueryBody), h.patient
+	limit, within, room := int64(maxQueryBody), h.patient, h.queries
 	if _, _, insert := splitInsert(values.Get("query")); insert && write {
-		limit, within = maxInsertBody, insertWithin
+		limit, within, room = maxInsertBody, insertWithin, h.inserts
 	}
 	whole := req.Body
 	req.Body = http.MaxBytesReader(w, whole, limit)
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(within)) // not every ResponseWriter can
-	body, err := readBody(req, limit)
+	body, err := readBody(req, limit, func() error { return place.take(req.Context(), room) })
 	var tooLong *http.MaxBytesError
 	long := errors.Is(err, errBody) || errors.As(err, &tooLong)
 	if long {
@@ -216,6 +249,8 @@ func (h *handler) read(w http.ResponseWriter, req *http.Request, write bool) (re
 	switch {
 	case long:
 		return r, 0, tooLarge("the request is longer than the %d bytes that this server takes, unpacked", limit)
+	case errors.As(err, new(*refusal)):
+		return r, 0, err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return r, 0, refuse(http.StatusRequestTimeout, 209, "SOCKET_TIMEOUT", "the request did not arrive within %s", within)
 	case err != nil:

@@ -114,7 +114,7 @@ func parseRequest(req *http.Request) (r request, revision uint64, err error) {
 	if r, revision, err = parseURL(values); err != nil {
 		return r, 0, err
 	}
-	body, err := readBody(req, maxEmbeddedBody)
+	body, err := readBody(req, maxEmbeddedBody, func() error { return nil })
 	if err != nil {
 		return r, 0, err
 	}
@@ -162,9 +162,12 @@ func (r *request) readParameters(values url.Values) error {
 // errBody means that a request is longer, unpacked, than it may be.
 var errBody = errors.New("the request is too long")
 
+// smallBody is what everybody may send at once.
+const smallBody = 64 << 10
+
 // readBody reads and unpacks a request of at most limit bytes, however short
-// it was when packed.
-func readBody(req *http.Request, limit int64) ([]byte, error) {
+// it was when packed. It asks more before it reads beyond smallBody.
+func readBody(req *http.Request, limit int64, more func() error) ([]byte, error) {
 	if req.Body == nil {
 		return nil, nil
 	}
@@ -184,12 +187,20 @@ func readBody(req *http.Request, limit int64) ([]byte, error) {
 		return nil, errors.New("external tables are not supported by the embedded engine")
 	}
 	// What the client says of the length is claimed, not proven.
-	text := bytes.NewBuffer(make([]byte, 0, min(max(req.ContentLength, 0), limit, 64<<20)+bytes.MinRead))
-	n, err := text.ReadFrom(io.LimitReader(body, limit+1))
-	if err != nil {
+	var text bytes.Buffer
+	if n, err := text.ReadFrom(io.LimitReader(body, smallBody)); err != nil {
+		return nil, fmt.Errorf("read request: %w", err)
+	} else if n < smallBody {
+		return text.Bytes(), nil
+	}
+	if err := more(); err != nil {
+		return nil, err
+	}
+	text.Grow(int(min(max(req.ContentLength, 0), limit, 64<<20)) + bytes.MinRead)
+	if _, err := text.ReadFrom(io.LimitReader(body, limit+1-smallBody)); err != nil {
 		return nil, fmt.Errorf("read request: %w", err)
 	}
-	if n > limit {
+	if int64(text.Len()) > limit {
 		return nil, errBody
 	}
 	return text.Bytes(), nil
