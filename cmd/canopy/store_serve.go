@@ -98,7 +98,7 @@ func listenServe(ctx context.Context, listen string) (filer, error) {
 	network, address := "tcp", listen
 	if path, ok := strings.CutPrefix(listen, "unix:"); ok {
 		network, address = "unix", path
-		if err := removeDeadSocket(path); err != nil {
+		if err := removeDeadSocket(ctx, path); err != nil {
 			return nil, err
 		}
 	}
@@ -119,12 +119,12 @@ func listenServe(ctx context.Context, listen string) (filer, error) {
 }
 
 // removeDeadSocket removes a socket on which nothing listens any more.
-func removeDeadSocket(path string) error {
+func removeDeadSocket(ctx context.Context, path string) error {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode().Type() != os.ModeSocket {
 		return nil // nothing there, or nothing that is ours to remove
 	}
-	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+	if conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", path); err == nil {
 		conn.Close() //nolint:errcheck // nothing was said
 		return fmt.Errorf("listen: another program listens on %s (choose another path with --listen)", path)
 	}

@@ -131,7 +131,7 @@ func migratedRecord(t *testing.T) string {
 // socket that a killed server left behind is no obstacle, one in use is.
 func TestServeOnSocket(t *testing.T) {
 	store := migratedRecord(t)
-	dir, err := os.MkdirTemp("", "canopy-socket-") // a test's own folder may be too long for a socket
+	dir, err := os.MkdirTemp("", "canopy-socket-") //nolint:usetesting // a test's own folder may be too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
