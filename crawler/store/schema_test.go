@@ -247,7 +247,7 @@ func testReadOnly(t *testing.T, url string) {
 	for name, err := range map[string]error{
 		"SQL": s.SQL(ctx, &out, destroy, ""), "DB": direct, "BeginCrawl": s.BeginCrawl(ctx, newCrawl("mainline")),
 	} {
-		if err == nil || !strings.Contains(err.Error(), "readonly mode") {
+		if err == nil || !strings.Contains(err.Error(), "(READONLY)") {
 			t.Errorf("%s changes a read-only store: %v", name, err)
 		}
 	}
