@@ -49,7 +49,7 @@ func (c Cuts) String() string {
 		n    int
 		what string
 	}{
-		{c.Addresses, "addresses beyond 256 of one peer or of 512 bytes"}, {c.Unreadable, "addresses that are no multiaddr"},
+		{c.Addresses, fmt.Sprintf("addresses beyond %d of one peer or longer than %d bytes", maxAddresses, endpoint.MaxBytes)}, {c.Unreadable, "addresses that are no multiaddr"},
 		{c.Protocols, "protocols beyond 256 of one peer"}, {c.Neighbours, "neighbours beyond 65,536 of one peer"},
 	} {
 		if p.n > 0 {
