@@ -14,7 +14,7 @@ import (
 type Unfinished struct {
 	Crawl   observation.Crawl `json:"crawl"`
 	Host    string            `json:"host,omitempty"` // where its program runs or ran, empty if it never told
-	PID     int               `json:"pid,omitempty"`  //
+	PID     int               `json:"pid,omitempty"`  // of that program, 0 if it never told
 	Silence time.Duration     `json:"silence_ns"`     // since its last sign of life
 	Why     string            `json:"dead,omitempty"` // how it is known that no program is at work on it any more; empty: one is, or may be
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -252,4 +253,23 @@ func testReadOnly(t *testing.T, url string) {
 		}
 	}
 	wantRows(t, s, "SELECT count() FROM visits", "3")
+}
+
+// TestTablesOfTheSchema wants every table that keeps rows to be one that clients
+// who may write can send rows to.
+func TestTablesOfTheSchema(t *testing.T) {
+	s := migrated(t, "chdb:"+dataDir+"?database="+newDatabase(), Options{})
+	statements, err := s.schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept []string
+	query := "SELECT groupArray(name) FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
+	if err := s.conn.QueryRow(t.Context(), query).Scan(&kept); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(kept)
+	if got := slices.Sorted(slices.Values(tablesOf(statements))); len(got) < 9 || !slices.Equal(got, kept) {
+		t.Errorf("rows are taken for %q, the record keeps them in %q", got, kept)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 
 	"canopy/crawler/store/chdb"
 )
@@ -22,7 +23,7 @@ func (s *Store) Handler(ctx context.Context, password string) (http.Handler, err
 		if o.Schema, err = s.schema(); err != nil {
 			return nil, err
 		}
-		o.Tables = append(logTables(""), "observers_log", "heartbeats_log", "schema_migrations")
+		o.Tables = tablesOf(o.Schema)
 	}
 	handler, err := s.engine.Handler(ctx, o)
 	if err != nil {
@@ -30,6 +31,18 @@ func (s *Store) Handler(ctx context.Context, password string) (http.Handler, err
 	}
 	return handler, nil
 }
+
+// tablesOf lists the tables that statements of the schema create.
+func tablesOf(statements []string) (names []string) {
+	for _, s := range statements {
+		if created := creation.FindStringSubmatch(s); created != nil {
+			names = append(names, created[1])
+		}
+	}
+	return names
+}
+
+var creation = regexp.MustCompile(`^\s*CREATE TABLE IF NOT EXISTS (\w+)`)
 
 // schema lists the statements that bring an embedded store up to date.
 func (s *Store) schema() ([]string, error) {
