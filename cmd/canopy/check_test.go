@@ -114,15 +114,7 @@ func TestCheckLocalNetworks(t *testing.T) {
 	for i, id := range []string{"0123456789abcdef0123456789abcdef01234567", "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq"} {
 		n := networks[i]
 		t.Run(n.name, func(t *testing.T) {
-			plan, err := testnet.New(n.population, testnet.Size{Nodes: []int{300, 40}[i], Horizon: time.Hour}, 5)
-			if err != nil {
-				t.Fatal(err)
-			}
-			local, err := n.start(t.Context(), plan, slog.New(slog.DiscardHandler))
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = local.Close() })
+			local := startPlanned(t, n, testnet.Size{Nodes: []int{300, 40}[i], Horizon: time.Hour}, 5)
 			alive, dead := local.Bootstrap()[0], []string{quiet.LocalAddr().String(), "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWKnDdG3iXw9eTFijk3EWSunZcFi54Zka4wmtqtt6rPxc8"}[i]
 			dir := t.TempDir()
 			store := "chdb:" + filepath.Join(dir, "record")

@@ -171,18 +171,24 @@ func checkVisitLines(t *testing.T, path string) (agents int) {
 	return agents
 }
 
+// findChromium names the browser, or skips the test at home where there is none.
+func findChromium(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("no Chromium is installed")
+		}
+		t.Skip("no Chromium is installed: install the package chromium")
+	}
+	return path
+}
+
 // checkPage opens the report in a real browser and reads the page as it stands
 // after every script had its chance: a string that came alive has renamed it.
 func checkPage(t *testing.T, path string) {
 	t.Helper()
-	chromium, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("no browser to open the report with: install chromium")
-	}
-	out, err := exec.CommandContext(t.Context(), chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+	out, err := exec.CommandContext(t.Context(), findChromium(t), "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
 		"--user-data-dir="+t.TempDir(), "--virtual-time-budget=2000", "--dump-dom", "file://"+path).Output()
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,7 +14,23 @@ import (
 	"canopy/crawler"
 	"canopy/crawler/address"
 	"canopy/crawler/store/storetest"
+	"canopy/crawler/testnet"
 )
+
+// startPlanned runs a planned network in this process until the test ends.
+func startPlanned(t *testing.T, n network, size testnet.Size, seed uint64) localNetwork {
+	t.Helper()
+	plan, err := testnet.New(n.population, size, seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	local, err := n.start(t.Context(), plan, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = local.Close() })
+	return local
+}
 
 // startTestnet runs a local network in a process of its own, and returns a
 // bootstrap address, the folder of its address table, and its truth.

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -77,15 +76,7 @@ func TestOptOutIsHonoured(t *testing.T) {
 	storetest.NeedEngine(t)
 	for i, n := range networks {
 		t.Run(n.name, func(t *testing.T) {
-			plan, err := testnet.New(n.population, testnet.Size{Nodes: []int{120, 40}[i], Horizon: time.Hour}, 7)
-			if err != nil {
-				t.Fatal(err)
-			}
-			local, err := n.start(t.Context(), plan, slog.New(slog.DiscardHandler))
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = local.Close() })
+			local := startPlanned(t, n, testnet.Size{Nodes: []int{120, 40}[i], Horizon: time.Hour}, 7)
 			bootstrap, store := local.Bootstrap()[0], "chdb:"+filepath.Join(t.TempDir(), "record")
 			before := crawlVisits(t, n.name, bootstrap, store)
 			list, theirs := wishes(before, bootstrap)

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -59,13 +58,7 @@ func TestGuardWeb(t *testing.T) {
 // TestBrowser opens a page of another site in Chromium, which tries all that a
 // page can against a served record whose password it knows.
 func TestBrowser(t *testing.T) {
-	browser, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("no Chromium is installed")
-		}
-		t.Skip("no Chromium is installed: install the package chromium")
-	}
+	browser := findChromium(t)
 	s := startServe(t, migratedRecord(t), nil, "--write")
 	query := s.URL + "/?password=" + s.Password + "&query="
 	insert := "INSERT INTO observers_log (vantage) SELECT 'from a page'"

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,15 +36,7 @@ func TestZoneMistakesAreNamed(t *testing.T) {
 func TestZoneCrawlTellsTheSize(t *testing.T) {
 	t.Parallel() // most of it is the pace towards one address
 	storetest.NeedEngine(t)
-	plan, err := testnet.New(mainlineNetwork.population, testnet.Size{Nodes: 600, Horizon: time.Hour}, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	network, err := mainlineNetwork.start(t.Context(), plan, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = network.Close() })
+	network := startPlanned(t, mainlineNetwork, testnet.Size{Nodes: 600, Horizon: time.Hour}, 3)
 	dir := t.TempDir()
 	store := "chdb:" + filepath.Join(dir, "record")
 	r := canopy(t, "crawl", "mainline", "--local", "--bind", "127.0.0.1", "--bootstrap", strings.Join(network.Bootstrap(), ","), "--store", store,
