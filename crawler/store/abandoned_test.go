@@ -24,21 +24,17 @@ func TestCloseAbandoned(t *testing.T) {
 	}
 }
 
-// leftRunning begins a crawl and lets go of it, as if its program were gone.
+// leftRunning writes a crawl and its last sign of life, as a program that was killed leaves them.
 func leftRunning(t *testing.T, s *Store, c observation.Crawl, last heartbeat) {
 	t.Helper()
-	if err := s.BeginCrawl(t.Context(), c); err != nil {
-		t.Fatal(err)
+	c.State = observation.Running
+	if last != (heartbeat{}) {
+		last.network, last.crawl = c.Network, c.ID
+		if err := s.writeBeat(t.Context(), last); err != nil {
+			t.Fatal(err)
+		}
 	}
-	leaveCrawl(c.ID)
-	if err := s.conn.Exec(t.Context(), "ALTER TABLE heartbeats_log DELETE WHERE crawl_id = ? SETTINGS mutations_sync = 2", c.ID.String()); err != nil {
-		t.Fatal(err)
-	}
-	if last == (heartbeat{}) {
-		return
-	}
-	last.network, last.crawl = c.Network, c.ID
-	if err := s.writeBeat(t.Context(), last); err != nil {
+	if err := s.writeCrawl(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 }
