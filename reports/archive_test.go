@@ -52,6 +52,7 @@ var rowLink = regexp.MustCompile(`<th scope="row"><a href="([^"]*)">`)
 // TestArchiveLeadsToItsReports resolves every link of an archive's page, and
 // finds the page of the report there.
 func TestArchiveLeadsToItsReports(t *testing.T) {
+	t.Parallel()
 	dir := awkwardArchive(t)
 	page, err := os.ReadFile(filepath.Join(dir, Index))
 	must(t, err)
@@ -73,6 +74,7 @@ func TestArchiveLeadsToItsReports(t *testing.T) {
 
 // TestBrowserFollowsTheArchive follows every link of the page with Chromium.
 func TestBrowserFollowsTheArchive(t *testing.T) {
+	t.Parallel()
 	dir := awkwardArchive(t)
 	ctx := browser(t)
 	must(t, chromedp.Do(ctx, chromedp.Navigate("file://"+filepath.Join(dir, Index)), chromedp.WaitReady("footer")))
@@ -98,6 +100,7 @@ func TestBrowserFollowsTheArchive(t *testing.T) {
 
 // TestReportWithoutPage: what has no page has no row that leads to it.
 func TestReportWithoutPage(t *testing.T) {
+	t.Parallel()
 	dir := awkwardArchive(t)
 	must(t, os.Remove(filepath.Join(dir, "#1", Index)))
 	n, err := Archive(dir, day, "canopy test")
@@ -112,6 +115,7 @@ func TestReportWithoutPage(t *testing.T) {
 // TestEntriesAreLinkedByAnyID: a registry of the user's own may call its entries
 // anything.
 func TestEntriesAreLinkedByAnyID(t *testing.T) {
+	t.Parallel()
 	for _, id := range append([]string{"a:b"}, awkwardFolders...) {
 		v := view{Network: &Network{slug: "alpha", Registered: []Registered{{ID: id, Name: "Example"}}}}
 		u, err := url.Parse(v.entryOf("Example"))

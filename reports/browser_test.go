@@ -113,6 +113,7 @@ func hostileReport(t *testing.T) (dir string) {
 }
 
 func TestPageInABrowser(t *testing.T) {
+	t.Parallel()
 	dir := hostileReport(t)
 	ctx := browser(t)
 	var c complaints

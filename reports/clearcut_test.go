@@ -63,6 +63,7 @@ func writeTables(t *testing.T, s *store.Store, n observation.Network, organisati
 // One store holds a network that can be simulated, among names that are meant
 // to hurt, and others that can't: there the page says why.
 func TestClearcutInTheReport(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	names := append([]string{"Example Cloud", "Example Cloud"}, hostile...)
 	writeTables(t, s, tabled, func(i int) string { return names[i%len(names)] })

@@ -25,6 +25,7 @@ func pageOf(t *testing.T, r *Report) string {
 
 // Without checks the page says how to make some; with them it answers, and shows what they say as text.
 func TestFindability(t *testing.T) {
+	t.Parallel()
 	const hostile = "<script>alert(1)</script>\x1b[31m\u202e"
 	s := openStore(t)
 	write(t, s, alpha, crawlsEvery(2, time.Minute, observation.ScopeLocal), population("alpha"))
@@ -63,6 +64,7 @@ func TestFindability(t *testing.T) {
 
 // Entry points alone, or content alone, make a section too.
 func TestFindabilityInParts(t *testing.T) {
+	t.Parallel()
 	for name, kind := range map[string]observation.CheckKind{"content": observation.CheckContent, "entry points": observation.CheckEntry} {
 		s := openStore(t)
 		write(t, s, alpha, crawlsEvery(1, time.Minute, observation.ScopeLocal), population("alpha"))
@@ -87,6 +89,7 @@ func TestFindabilityInParts(t *testing.T) {
 
 // What took time does not read as having taken none.
 func TestBriefTimes(t *testing.T) {
+	t.Parallel()
 	for ms, want := range map[float64]string{0: "0 ms", 0.02: "<1 ms", 0.6: "1 ms", 17.6: "18 ms", 999.7: "1.0 s", 1540: "1.5 s"} {
 		if got := briefly(ms); got != strings.ReplaceAll(want, " ", nbsp) {
 			t.Errorf("%v: %q, want %q", ms, got, want)

@@ -14,6 +14,7 @@ import (
 // A change is clear when the interval of the difference leaves out zero, as it
 // is between periods: intervals of the ends that overlap a little do not hide it.
 func TestTrendsCompareAsPeriodsDo(t *testing.T) {
+	t.Parallel()
 	of := func(first, last int) Trend {
 		return Trend{"x", []analysis.Estimate{shares.Proportion(first, 2000, "u", "peers"), shares.Proportion(last, 2000, "u", "peers")}}
 	}
@@ -29,6 +30,7 @@ func TestTrendsCompareAsPeriodsDo(t *testing.T) {
 }
 
 func TestIndicesKeepTheirIntervals(t *testing.T) {
+	t.Parallel()
 	for want, e := range map[string]analysis.Estimate{
 		"0.18 (0.14–0.21)": {Value: 0.1771, Lower: 0.1401, Upper: 0.2105}, "0.100 (0.096–0.103)": {Value: 0.0997, Lower: 0.0964, Upper: 0.1029},
 	} {
@@ -40,6 +42,7 @@ func TestIndicesKeepTheirIntervals(t *testing.T) {
 
 // A crawl that was cut short is in no share, that of those who answered included.
 func TestCutShortIsNoShareOfAnswers(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	crawls := crawlsEvery(3, time.Hour, observation.ScopeGlobal)
 	crawls[2].state = observation.CutShort
@@ -76,6 +79,7 @@ func TestCutShortIsNoShareOfAnswers(t *testing.T) {
 // No figure goes without unit, n and interval, or without saying that it is a
 // full count.
 func TestCaptionsSayUnitNumberAndInterval(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	write(t, s, alpha, crawlsEvery(4, time.Hour, observation.ScopeGlobal), population("alpha"))
 	writeTables(t, s, tabled, func(i int) string { return []string{"One", "Two", "Three"}[i%3] })

@@ -133,6 +133,7 @@ const mismeasured = `(() => {
 // Text is where it was laid out, whatever fonts a reader's machine has, and also
 // where a reader's program blocks the typeface that files carry.
 func TestTextFitsWithEveryFont(t *testing.T) {
+	t.Parallel()
 	dir := hostileReport(t)
 	without := blocked(t, dir)
 	liberation := func(*testing.T) map[string][]byte {
@@ -158,6 +159,7 @@ func TestTextFitsWithEveryFont(t *testing.T) {
 // Every character of the typeface is as wide in the slices that files carry as
 // in the font that figures are measured in.
 func TestTypefaceKeepsTheWidths(t *testing.T) {
+	t.Parallel()
 	widths := map[string]map[string]float64{}
 	var characters strings.Builder
 	for weight, ttf := range map[string][]byte{"400": liberationsansregular.TTF, "700": liberationsansbold.TTF} {

@@ -12,6 +12,7 @@ import (
 // A crowd of identities at one endpoint changes no share, and the page says
 // that it was there.
 func TestInventedIdentitiesChangeNoShare(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	peers, crawls := population("alpha"), crawlsEvery(3, time.Minute, observation.ScopeLocal)
 	write(t, s, alpha, crawls, peers)

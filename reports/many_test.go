@@ -15,6 +15,7 @@ import (
 // A year of crawls, one every hour, fits the page: it says what it leaves to
 // the CSV, which has all.
 func TestManyCrawls(t *testing.T) {
+	t.Parallel()
 	const crawls = 8760
 	n := &Network{}
 	var shares []analysis.Estimate

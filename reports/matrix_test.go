@@ -15,6 +15,7 @@ import (
 // organisation of seven; every other peer that answers has a /24 of its own.
 // The forty that never answer share another, whose organisation nobody knows.
 func TestOperatorsInEveryCell(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	write(t, s, alpha, crawlsEvery(6, 80e9, observation.ScopeLocal), population("alpha"))
 	n := build(t, s.DB()).Networks[0]
@@ -58,6 +59,7 @@ func TestOperatorsInEveryCell(t *testing.T) {
 // A walk asks some peers whether they sample info-hashes and estimate swarms,
 // and some of those can.
 func TestCapabilities(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	crawls := crawlsEvery(2, 80e9, observation.ScopeLocal)
 	write(t, s, alpha, crawls, population("alpha"))
@@ -93,6 +95,7 @@ FROM visits WHERE number < 20`)
 // Half of the homes stand on rented land from the third crawl on: the cell of
 // the headline counts both, the headline the last, and the page says so.
 func TestPeersThatMoved(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	crawls, peers := crawlsEvery(4, time.Hour, observation.ScopeGlobal), population("alpha")
 	write(t, s, alpha, crawls[:2], peers)

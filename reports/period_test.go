@@ -37,6 +37,7 @@ func growing(servers, from int) []plannedPeer {
 }
 
 func TestSinceThePeriodBefore(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	crawls := crawlsEvery(8, 24*time.Hour, observation.ScopeGlobal)
 	write(t, s, alpha, crawls, growing(400, 4))
@@ -80,6 +81,7 @@ func TestSinceThePeriodBefore(t *testing.T) {
 
 // What was measured from elsewhere, or by a crawl in trouble, is not compared.
 func TestWhatDoesNotCompare(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	crawls := crawlsEvery(4, 24*time.Hour, observation.ScopeGlobal)
 	crawls[0].state = observation.Degraded
@@ -103,6 +105,7 @@ func TestWhatDoesNotCompare(t *testing.T) {
 }
 
 func TestPeriodAhead(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	_, err := Build(t.Context(), s.DB(), Options{From: day.AddDate(1, 0, 0), Generated: day})
 	if !errors.Is(err, ErrNoCrawl) || !strings.Contains(err.Error(), "lies ahead") {
@@ -111,6 +114,7 @@ func TestPeriodAhead(t *testing.T) {
 }
 
 func TestMonthsWithoutData(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	crawls := crawlsEvery(3, 24*time.Hour, observation.ScopeGlobal)
 	for _, c := range crawls {
@@ -127,6 +131,7 @@ func TestMonthsWithoutData(t *testing.T) {
 
 // One known operator runs everything: the page leads to its entry and sources.
 func TestOneOperatorWithEverything(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	var peers []plannedPeer
 	for k := range 30 {
@@ -168,6 +173,7 @@ func TestOneOperatorWithEverything(t *testing.T) {
 
 // Published figures stand beside ours in the same unit, and only there.
 func TestBesideTheFiguresOfOthers(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	write(t, s, observation.Network{Name: "ipfs", Title: "IPFS", Identity: "peer ID"}, crawlsEvery(8, 24*time.Hour, observation.ScopeGlobal), population("ipfs"))
 	r := build(t, s.DB())
@@ -195,6 +201,7 @@ func TestBesideTheFiguresOfOthers(t *testing.T) {
 // A report that is written over an earlier one takes its files with it, and no
 // others.
 func TestWrittenOver(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	write(t, s, alpha, crawlsEvery(3, time.Hour, observation.ScopeGlobal), population("alpha"))
 	write(t, s, beta, crawlsEvery(2, time.Hour, observation.ScopeGlobal), population("beta"))
@@ -231,6 +238,7 @@ func TestWrittenOver(t *testing.T) {
 }
 
 func TestTablesForPrograms(t *testing.T) {
+	t.Parallel()
 	raw, err := tableCSV(&page.Table{Head: []string{"Organisation", "share", "change", "peers"}, Rows: [][]string{
 		{`=HYPERLINK("x")`, "54\u00a0% (51.5–57)", "12\u00a0345 (12\u00a0000–13\u00a0000)", "1\u00a0234\u00a0567"}, {"@a", "–", "", "12"},
 		{" +b\n\"", "<0.1\u00a0% (0–0.2)", "-2.5 (-3.0 to +1.0)", "-3"}, {"c", "34\u00a0%", "3\u00a0min (2–4)", ""}, {"d", "99.9\u00a0% (99.0–>99.9)", "7\u00a0% (5–9)", ""},
@@ -250,6 +258,7 @@ func TestTablesForPrograms(t *testing.T) {
 }
 
 func TestArchiveOfReports(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	write(t, s, observation.Network{Name: "alpha", Title: hostile[0]}, crawlsEvery(4, 24*time.Hour, observation.ScopeGlobal), population("alpha"))
 	dir := t.TempDir()
@@ -291,6 +300,7 @@ func TestArchiveOfReports(t *testing.T) {
 }
 
 func TestChangesInWords(t *testing.T) {
+	t.Parallel()
 	for x, want := range map[float64]string{-0.04: "0.0", 0.04: "0.0", -0.06: "-0.1", 1.25: "+1.2"} {
 		if got := signed(x, 1); got != want {
 			t.Errorf("%v is written %s, want %s", x, got, want)

@@ -13,6 +13,7 @@ import (
 
 // The top of the page says what each part found, and what is not in it.
 func TestFindingsInShort(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	write(t, s, alpha, crawlsEvery(8, 24*time.Hour, observation.ScopeGlobal), growing(400, 4))
 	r, err := Build(t.Context(), s.DB(), Options{From: day.Add(4 * 24 * time.Hour), Generated: day.AddDate(0, 1, 0)})
@@ -42,6 +43,7 @@ func TestFindingsInShort(t *testing.T) {
 
 // A bound that rounds to nothing or to all is no "at least <1 %".
 func TestBoundsInWords(t *testing.T) {
+	t.Parallel()
 	estimate := func(v float64) analysis.Estimate { return analysis.Estimate{Value: v, Lower: v, Upper: v + 0.001} }
 	for want, bound := range map[string][2]float64{
 		"Communities run less than 0.1 % of the reachable peers":                    {0, 0.0002},
@@ -58,6 +60,7 @@ func TestBoundsInWords(t *testing.T) {
 
 // The ends of an interval are in the unit of its value.
 func TestLengthsInOneUnit(t *testing.T) {
+	t.Parallel()
 	for want, hours := range map[string][3]float64{
 		"2.2 h (1.9–2.5)": {2.2, 1.9, 2.5}, "90 min (66–108)": {1.5, 1.1, 1.8}, "0.8 h (0.7–19.4)": {0.75, 0.7, 19.4}, "2.0 days (1.0–3.0)": {48, 24, 72},
 	} {
@@ -71,6 +74,7 @@ func TestLengthsInOneUnit(t *testing.T) {
 // Facts that were frozen at a visit are told of, though no data set is installed
 // when the report is made; long lines of ours are not cut.
 func TestSourcesOfFacts(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	write(t, s, alpha, crawlsEvery(2, time.Hour, observation.ScopeGlobal), population("alpha"))
 	line := "Example data: " + strings.Repeat("as its terms demand ", 20) + "to the end"
@@ -84,6 +88,7 @@ func TestSourcesOfFacts(t *testing.T) {
 }
 
 func TestDays(t *testing.T) {
+	t.Parallel()
 	at := func(day string) time.Time {
 		when, err := time.Parse(time.DateOnly, day)
 		must(t, err)

@@ -46,6 +46,7 @@ func writeTo(t *testing.T, r *Report) (dir, html string) {
 }
 
 func TestReportEqualsThePlan(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	write(t, s, alpha, crawlsEvery(6, time.Minute, observation.ScopeLocal), population("alpha"))
 	write(t, s, beta, crawlsEvery(4, 24*time.Hour, observation.ScopeLocal), population("beta"))
@@ -99,6 +100,7 @@ func checkNumbers(t *testing.T, r *Report) (html string) {
 }
 
 func TestEmptyStoreSaysWhatToDo(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	_, err := Build(t.Context(), s.DB(), Options{From: day, To: day.Add(24 * time.Hour)})
 	want := "no finished crawl between 2026-03-01 12:00 and 2026-03-02 12:00: run `canopy crawl` first"
@@ -112,6 +114,7 @@ func TestEmptyStoreSaysWhatToDo(t *testing.T) {
 }
 
 func TestBadRecords(t *testing.T) {
+	t.Parallel()
 	bare := func(n int, facts observation.Facts) (peers []plannedPeer) {
 		for i := range n {
 			peers = append(peers, plannedPeer{id: string(rune('a' + i)), address: "45.1.0." + string(rune('1'+i)), facts: facts, up: always})
@@ -165,6 +168,7 @@ func TestBadRecords(t *testing.T) {
 
 // A local network never mixes with a public one of the same name.
 func TestScopesStandApart(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	crawls := crawlsEvery(2, time.Hour, observation.ScopeGlobal)
 	crawls[1].scope = observation.ScopeLocal
@@ -176,6 +180,7 @@ func TestScopesStandApart(t *testing.T) {
 }
 
 func TestFailedWriteLeavesTheEarlierReport(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	write(t, s, alpha, crawlsEvery(1, 0, observation.ScopeGlobal), population("alpha"))
 	r := build(t, s.DB())

@@ -74,6 +74,7 @@ func writeZone(t *testing.T, s *store.Store, network observation.Network, start 
 }
 
 func TestReportTellsTheSize(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	network := observation.Network{Name: "zoned", Title: "The Zoned Network"}
 	write(t, s, network, crawlsEvery(2, time.Minute, observation.ScopeLocal), population("zoned"))
@@ -102,6 +103,7 @@ func TestReportTellsTheSize(t *testing.T) {
 
 // A network of which only a zone was walked has a size and no shares.
 func TestReportOfAZoneAlone(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	writeZone(t, s, observation.Network{Name: "zoned", Title: "The Zoned Network"}, day, 0, 40)
 	r := build(t, s.DB())
@@ -114,6 +116,7 @@ func TestReportOfAZoneAlone(t *testing.T) {
 }
 
 func TestReportWithoutAZoneSaysSo(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	write(t, s, observation.Network{Name: "whole", Title: "Whole"}, crawlsEvery(1, time.Minute, observation.ScopeLocal), population("whole"))
 	r := build(t, s.DB())

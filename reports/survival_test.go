@@ -44,6 +44,7 @@ func watched(network string) []observation.Probe {
 }
 
 func TestReportOfAWatch(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	write(t, s, alpha, crawlsEvery(4, 24*time.Hour, observation.ScopeLocal), population("alpha"))
 	must(t, s.Probes(t.Context(), watched("alpha")))
@@ -80,6 +81,7 @@ func TestReportOfAWatch(t *testing.T) {
 // What the interval leaves open is not said as if it were known, nor is what
 // lies within the doubt.
 func TestSurvivalSaysWhatIsKnown(t *testing.T) {
+	t.Parallel()
 	curve := func(value, lower, upper float64, reached, open bool) *survival.Curve {
 		q := survival.Quantile{Share: 0.5, Seconds: analysis.Estimate{Value: value, Lower: lower, Upper: upper, Level: 0.95}, Reached: reached, OpenEnds: open}
 		return &survival.Curve{Quartiles: []survival.Quantile{q, q, q}}
@@ -112,6 +114,7 @@ func TestSurvivalSaysWhatIsKnown(t *testing.T) {
 // Of a period the page tells what happened in it: ends that came later are not
 // known yet, and the age of sessions from before is not.
 func TestWatchOfAPeriod(t *testing.T) {
+	t.Parallel()
 	s := openStore(t)
 	write(t, s, alpha, crawlsEvery(4, 24*time.Hour, observation.ScopeLocal), population("alpha"))
 	must(t, s.Probes(t.Context(), watched("alpha")))

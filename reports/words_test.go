@@ -10,6 +10,7 @@ import (
 )
 
 func TestPercentWarrantsItsDecimals(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		value, lower, upper float64
 		want                string
@@ -29,6 +30,7 @@ func TestPercentWarrantsItsDecimals(t *testing.T) {
 }
 
 func TestMarksDoNotPileUp(t *testing.T) {
+	t.Parallel()
 	for s, want := range map[string]string{
 		"Z" + strings.Repeat("\u0301", 5) + "a\u0301": "Z\u0301\u0301\u0301" + `\u{0301}\u{0301}` + "a\u0301", "Việt": "Việt", "ที่": "ที่",
 	} {
@@ -39,6 +41,7 @@ func TestMarksDoNotPileUp(t *testing.T) {
 }
 
 func TestFractionsInWords(t *testing.T) {
+	t.Parallel()
 	for v, want := range map[float64]string{
 		0: "none", 1: "all", 0.01: "very few", 0.5: "half", 0.66: "about two thirds", 2.0 / 3: "two thirds", 0.97: "nearly all", 0.15: "about one in six", 0.57: "more than half",
 	} {
@@ -49,6 +52,7 @@ func TestFractionsInWords(t *testing.T) {
 }
 
 func TestWordsClaimNoMoreThanIntervals(t *testing.T) {
+	t.Parallel()
 	for want, e := range map[string]analysis.Estimate{
 		"more than half": {Value: 0.56, Lower: 0.53, Upper: 0.59}, "about half": {Value: 0.55, Lower: 0.47, Upper: 0.62}, "almost half": {Value: 0.45, Lower: 0.42, Upper: 0.49},
 		"about two thirds": {Value: 0.64, Lower: 0.49, Upper: 0.7},
@@ -63,6 +67,7 @@ func TestWordsClaimNoMoreThanIntervals(t *testing.T) {
 }
 
 func TestLegibleTextSteersNothing(t *testing.T) {
+	t.Parallel()
 	for raw, want := range map[string]string{
 		"plain text": "plain text", "\x1b[31m": `\u{001b}[31m`, "a\u202eb": `a\u{202e}b`, "\xffx": `\xffx`, "line\nbreak": `line\u{000a}break`,
 		"日本": "日本", "\ufffd": "\ufffd", strings.Repeat("é", 121): strings.Repeat("é", 120) + "…",
@@ -77,6 +82,7 @@ func TestLegibleTextSteersNothing(t *testing.T) {
 }
 
 func TestDurations(t *testing.T) {
+	t.Parallel()
 	for d, want := range map[time.Duration]string{0: "–", 20 * time.Millisecond: "20 ms", 90 * time.Second: "90 s", 30 * time.Minute: "30 min", 26 * time.Hour: "26.0 h", 72 * time.Hour: "3.0 days"} {
 		if got := lasting(d); got != strings.ReplaceAll(want, " ", nbsp) {
 			t.Errorf("%v: %q, want %q", d, got, want)
@@ -86,6 +92,7 @@ func TestDurations(t *testing.T) {
 
 // Crawls of others don't tell how many requests they sent.
 func TestAsked(t *testing.T) {
+	t.Parallel()
 	for want, c := range map[string]reachability.Crawl{"–": {Discovered: 7}, "0": {}, count(1200): {Discovered: 7, Queries: 1200}} {
 		if have := asked(c); have != want {
 			t.Errorf("%d requests to %d peers are %q, want %q", c.Queries, c.Discovered, have, want)
@@ -95,6 +102,7 @@ func TestAsked(t *testing.T) {
 
 // What a spreadsheet takes for a formula is none in a table for programs.
 func TestNoCellIsAFormula(t *testing.T) {
+	t.Parallel()
 	for _, s := range []string{"=1+1", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "  =1", "\u00a0=1", "＝1+1", "＋1", "－1", "＠a"} {
 		if cell := plainCell(s); !strings.HasPrefix(cell, "'") {
 			t.Errorf("%q is written as %q", s, cell)

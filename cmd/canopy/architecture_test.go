@@ -78,6 +78,7 @@ type goPackage struct {
 }
 
 func TestArchitecture(t *testing.T) {
+	t.Parallel()
 	packages := listPackages(t)
 	if len(packages) < 10 {
 		t.Fatalf("go list found %d packages only", len(packages))

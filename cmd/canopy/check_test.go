@@ -22,6 +22,7 @@ import (
 
 // Every entry of the list that Canopy brings along is one that its network can look up.
 func TestTheListIsSound(t *testing.T) {
+	t.Parallel()
 	list, known := findability.Default(), 0
 	for _, n := range networks {
 		c, err := n.checker(walkerOptions{logger: slog.New(slog.DiscardHandler), crawl: crawlOptions{bind: []string{"127.0.0.1"}}, refuse: func(string) bool { return true }})
@@ -51,6 +52,7 @@ func TestTheListIsSound(t *testing.T) {
 }
 
 func TestCheckMistakesAreNamed(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		args  []string
 		list  string
@@ -105,6 +107,7 @@ func localList(t *testing.T, network, id string, entries []string, dead string) 
 // On both local networks: what nobody has is not found, one entry point of two is dead and starts without it work as well, and
 // the answers stand in the record, in the output and in the report.
 func TestCheckLocalNetworks(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	quiet, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
@@ -206,6 +209,7 @@ func checkReport(t *testing.T, store, dir, dead string) {
 
 // Ctrl-C ends a run of checks cleanly, and what was answered until then is kept.
 func TestCheckCutShortKeepsWhatItFound(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	quiet, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
@@ -246,6 +250,7 @@ func TestCheckCutShortKeepsWhatItFound(t *testing.T) {
 // TestListsAreKeptInOneForm reads entry points and IDs in other spellings than the
 // record has: each has one history there.
 func TestListsAreKeptInOneForm(t *testing.T) {
+	t.Parallel()
 	for i, list := range []string{
 		"entry_points:\n  - {network: mainline, address: \"[::ffff:127.0.0.1]:06881\"}\ncontent:\n  - {name: x, network: mainline, id: AERUKZ4JVPG66AJDIVTYTK6N54ASGRLH}\n",
 		"entry_points:\n  - {network: ipfs, address: /ip4/127.0.0.1/tcp/4001/ipfs/k51qzi5uqu5dh9xfmynw5q9n619fostvy6tu736bxnplmrcanj9boobiqxa1e8}\n" +

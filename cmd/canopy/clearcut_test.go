@@ -12,6 +12,7 @@ import (
 )
 
 func TestClearcutMistakesAreNamed(t *testing.T) {
+	t.Parallel()
 	scenario := write(t, "scenario.yaml", "remove:\n  organisations: [A]\n  planets: [B]\n")
 	fine := write(t, "fine.yaml", "remove: {largest: 1}\n")
 	for name, test := range map[string]struct {
@@ -37,6 +38,7 @@ func TestClearcutMistakesAreNamed(t *testing.T) {
 // The demo answers for the command: figures, words, and a scenario that runs
 // again.
 func TestClearcutOfARecord(t *testing.T) {
+	t.Parallel()
 	store := "chdb:" + filepath.Join(demoFolder(t), "record")
 	cut := func(args ...string) result {
 		return canopy(t, append([]string{"clearcut", "--store", store}, args...)...)
@@ -78,6 +80,7 @@ func decodeClearcut(t *testing.T, r result) (c clearcut.Result) {
 
 // TestClearcutSteersNoTerminal prints names that somebody else chose.
 func TestClearcutSteersNoTerminal(t *testing.T) {
+	t.Parallel()
 	var out bytes.Buffer
 	r := clearcut.Result{Scenario: clearcut.Scenario{Name: "gone\x1b[31m"}, Steps: []clearcut.Step{{Leaves: []string{"Example\tHosting\u202e"}, Cut: clearcut.Cut{Expected: 1e-31}}}}
 	if err := printClearcut(&out, r); err != nil {

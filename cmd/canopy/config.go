@@ -22,7 +22,8 @@ import (
 //	    rate: 2000
 func (a *app) configure(cmd *cobra.Command) error {
 	given := map[string]bool{}
-	cmd.Flags().Visit(func(f *pflag.Flag) { given[f.Name] = true })
+	// Not Visit: it leaves out what was given to the command that runs when cmd is a section of it.
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { given[f.Name] = f.Changed })
 	var err error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		name := envName(cmd, f)

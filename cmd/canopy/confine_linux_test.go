@@ -65,6 +65,7 @@ func runOnEngine(walls []string) error {
 // TestSecondWall gives an engine without an allow-list what the first wall
 // would refuse. Without the second wall each succeeds, with it none.
 func TestSecondWall(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	library, err := chdb.Find()
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 )
 
 func TestDataUpdateFromAMirror(t *testing.T) {
+	t.Parallel()
 	var list strings.Builder
 	for i := range 400 {
 		fmt.Fprintf(&list, "198.51.%d.%d\n", 100+i/250, i%250)
@@ -46,11 +47,13 @@ func TestDataUpdateFromAMirror(t *testing.T) {
 }
 
 func TestDataUpdateUsage(t *testing.T) {
+	t.Parallel()
 	oneClearLine(t, canopy(t, "data", "update", "--source", "crystal-ball"), exitUsage, "crystal-ball")
 	oneClearLine(t, canopy(t, "data", "update", "--data", t.TempDir(), "--from", "/nowhere/at/all"), exitUsage, "/nowhere/at/all")
 }
 
 func TestAge(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC)
 	for days, want := range map[int]string{-2: "in the future", 0: "0 days old", 1: "1 day old", 40: "40 days old", 800: "2 years old"} {
 		if got := age(now.AddDate(0, 0, -days), now); got != want {

@@ -36,16 +36,21 @@ type figures struct {
 
 // demo is one run of the demo for all tests that only read what it left behind.
 var demo struct {
-	sync.Once
-	dir string // that TestMain removes
+	sync.Mutex // of the folder, which one program can have open
+	made       bool
+	dir        string // that TestMain removes
 	result
 }
 
-// demoFolder runs the demo, unless another test has, and returns its folder.
+// demoFolder runs the demo, unless another test has, and returns its folder,
+// which is t's alone until it ends.
 func demoFolder(t *testing.T) string {
 	t.Helper()
 	storetest.NeedEngine(t)
-	demo.Do(func() {
+	demo.Lock()
+	t.Cleanup(demo.Unlock)
+	if !demo.made {
+		demo.made = true
 		demo.code = exitFailed                        // unless it runs to its end
 		dir, err := os.MkdirTemp("", "canopy-demo-*") //nolint:usetesting // it outlives the test that is first to ask: others read it
 		if err != nil {
@@ -53,7 +58,7 @@ func demoFolder(t *testing.T) string {
 		}
 		demo.dir = dir
 		demo.result = canopy(t, "demo", "--out", filepath.Join(dir, "demo"))
-	})
+	}
 	if demo.code != exitDone {
 		t.Fatalf("exit code %d of the demo\n%s%s", demo.code, demo.stdout, demo.stderr)
 	}
@@ -62,6 +67,7 @@ func demoFolder(t *testing.T) string {
 
 // A demo of another size has as many nodes as it was asked for.
 func TestDemoScales(t *testing.T) {
+	t.Parallel()
 	a := &app{stdout: io.Discard, logger: slog.New(slog.DiscardHandler)}
 	locals, err := a.startLocals(t.Context(), demoOptions{scale: 0.1, seed: 1})
 	for _, l := range locals {
@@ -76,6 +82,7 @@ func TestDemoScales(t *testing.T) {
 }
 
 func TestDemoFindsWhatWasPlanned(t *testing.T) {
+	t.Parallel()
 	out := demoFolder(t)
 	r := demo.result
 	for _, want := range []string{"synthetic", filepath.Join(out, "report", "index.html"), "Communities run at least"} {

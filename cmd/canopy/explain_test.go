@@ -20,6 +20,7 @@ func exampleData(t *testing.T) string {
 }
 
 func TestExplainAddress(t *testing.T) {
+	t.Parallel()
 	dir := exampleData(t)
 	for _, c := range []struct {
 		address string
@@ -43,6 +44,7 @@ func TestExplainAddress(t *testing.T) {
 }
 
 func TestExplainAddressAsJSON(t *testing.T) {
+	t.Parallel()
 	r := canopy(t, "explain", "203.0.113.9", "--json", "--data", exampleData(t))
 	var e explanation
 	if err := json.Unmarshal([]byte(r.stdout), &e); err != nil {
@@ -54,6 +56,7 @@ func TestExplainAddressAsJSON(t *testing.T) {
 }
 
 func TestExplainAsOf(t *testing.T) {
+	t.Parallel()
 	if r := canopy(t, "explain", "192.0.2.7", "--data", exampleData(t), "--as-of", "2020-01-02"); r.code != exitDone || !strings.Contains(r.stdout, "no version is as old as 2020-01-02") {
 		t.Errorf("exit %d: %s%s", r.code, r.stdout, r.stderr)
 	}
@@ -61,6 +64,7 @@ func TestExplainAsOf(t *testing.T) {
 }
 
 func TestExplainNobody(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	store := "chdb:" + t.TempDir()
 	if r := canopy(t, "store", "migrate", "--store", store); r.code != exitDone {
@@ -70,6 +74,7 @@ func TestExplainNobody(t *testing.T) {
 }
 
 func TestRulesTest(t *testing.T) {
+	t.Parallel()
 	dir := exampleData(t)
 	file := write(t, "labelled.csv", "operator,true_hosting,address,agent,siblings,neighbourhood\n"+
 		"community,residential,198.51.100.1,,1,1\ncommercial,hosting,192.0.2.1,fleet/1,30,30\ncommunity,hosting,192.0.2.2,,,\ninstitutional,hosting,203.0.113.5,,,\n")

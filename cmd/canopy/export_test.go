@@ -201,6 +201,7 @@ func endEpoch(t *testing.T, path string) {
 // TestObserverDestroysKeys starts an observer's watch over kept keys when the
 // epoch of one is over.
 func TestObserverDestroysKeys(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	var out bytes.Buffer
 	a := &app{stderr: &out, storeURL: "chdb:" + filepath.Join(dir, "record") + "?database=default", logger: slog.New(slog.DiscardHandler)}
@@ -228,6 +229,7 @@ func TestObserverDestroysKeys(t *testing.T) {
 
 // TestStream reads every type, and both empty and large answers.
 func TestStream(t *testing.T) {
+	t.Parallel()
 	s := storetest.Open(t, "chdb:"+t.TempDir()+"?database=default", store.Options{Spool: store.NoSpool})
 	rows, sum := 0, uint64(0)
 	query := `SELECT toString(number), toLowCardinality(toString(number % 3)), toUInt8(1), toUInt16(1), toUInt32(1), number, toInt64(-1), toFloat32(1), toFloat64(1), toIPv6('::1'), [toUInt32(1), toUInt32(2)] FROM numbers(200000)`

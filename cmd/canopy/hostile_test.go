@@ -108,6 +108,7 @@ func hostileIPFS(t *testing.T) string {
 }
 
 func TestHostileStringsComeThroughHarmless(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	dir := t.TempDir()
 	store := "chdb:" + filepath.Join(dir, "record")

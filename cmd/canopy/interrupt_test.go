@@ -62,6 +62,7 @@ func startTestnet(t *testing.T, network string, args ...string) (bootstrap, tabl
 }
 
 func TestCtrlCKeepsWhatWasSeen(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	bootstrap, tables, _ := startTestnet(t, "mainline", "--nodes", "600")
 	store := "chdb:" + filepath.Join(t.TempDir(), "record")
@@ -111,6 +112,7 @@ func TestCtrlCKeepsWhatWasSeen(t *testing.T) {
 }
 
 func TestDeadlineMarksTheCrawl(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	bootstrap, tables, _ := startTestnet(t, "mainline", "--nodes", "600")
 	store := "chdb:" + filepath.Join(t.TempDir(), "record")
@@ -125,6 +127,7 @@ func TestDeadlineMarksTheCrawl(t *testing.T) {
 }
 
 func TestNoEntryPoint(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	for network, bootstrap := range map[string]string{
 		"mainline": "127.0.0.1:9", "ipfs": "/ip4/127.0.0.1/tcp/9/p2p/12D3KooWKnDdG3iXw9eTFijk3EWSunZcFi54Zka4wmtqtt6rPxc8",
@@ -136,6 +139,7 @@ func TestNoEntryPoint(t *testing.T) {
 
 // Without --local, special addresses are not contacted, not even as bootstrap.
 func TestLocalAddressesNeedLocal(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	bootstrap, _, _ := startTestnet(t, "mainline", "--nodes", "50")
 	r := canopy(t, "crawl", "mainline", "--bootstrap", bootstrap, "--store", "chdb:"+t.TempDir())
@@ -143,6 +147,7 @@ func TestLocalAddressesNeedLocal(t *testing.T) {
 }
 
 func TestWrongProtocolIsNamed(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	bootstrap, _, _ := startTestnet(t, "ipfs", "--nodes", "20")
 	r := canopy(t, "crawl", "ipfs", "--local", "--bootstrap", bootstrap, "--protocol", "/mynet/kad/1.0.0", "--store", "chdb:"+t.TempDir())
@@ -150,6 +155,7 @@ func TestWrongProtocolIsNamed(t *testing.T) {
 }
 
 func TestTruncatedAddressTable(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	for _, table := range map[string]string{
 		"truncated": "1.0.0.0,1.0.0.255,13335,Cloudflare\n1.0.4.0,1.0.7",
@@ -167,12 +173,14 @@ func TestTruncatedAddressTable(t *testing.T) {
 }
 
 func TestUnwritableStore(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	file := write(t, "file", "not a folder")
 	oneClearLine(t, canopy(t, "crawl", "mainline", "--local", "--bootstrap", "127.0.0.1:9", "--store", "chdb:"+filepath.Join(file, "record")), exitFailed, "--store", file)
 }
 
 func TestStoreInUseNamesTheHolder(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	bootstrap, _, _ := startTestnet(t, "mainline", "--nodes", "600")
 	store := "chdb:" + filepath.Join(t.TempDir(), "record")
@@ -196,6 +204,7 @@ func TestStoreInUseNamesTheHolder(t *testing.T) {
 
 // A record of a newer program is refused by every command, and left as it is.
 func TestNewerSchemaIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	store := "chdb:" + filepath.Join(t.TempDir(), "record")
 	for _, args := range [][]string{

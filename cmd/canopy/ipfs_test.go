@@ -51,6 +51,7 @@ func privateIPFS(t *testing.T, prefix string) (bootstrap string) {
 }
 
 func TestPrivateNetworks(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	bootstrap := privateIPFS(t, "/orchard")
 	crawl := func(t *testing.T, args ...string) (result, map[string]observation.Visit) {
@@ -103,6 +104,7 @@ func TestPrivateNetworks(t *testing.T) {
 // TestUnreachableNetworkIsNamed looks for the public network from a machine
 // that has none.
 func TestUnreachableNetworkIsNamed(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	if err := exec.CommandContext(t.Context(), "unshare", "-rn", "true").Run(); err != nil {
 		if os.Getenv("CI") != "" {
@@ -166,6 +168,7 @@ func (p *askedProber) Probe(_ context.Context, t observation.Target) (observatio
 }
 
 func TestProbesLeavePeersAloneThatOptedOut(t *testing.T) {
+	t.Parallel()
 	wish := strings.Repeat("ab", 20)
 	list, err := crawler.ReadOptOut(strings.NewReader(wish))
 	if err != nil {

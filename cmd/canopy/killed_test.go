@@ -84,6 +84,7 @@ func checkClosed(t *testing.T, url, vantage string) {
 // A crawl that is killed is told as what it is, and closed by the next command
 // that writes.
 func TestKilledCrawl(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	bootstrap, tables, _ := startTestnet(t, "mainline", "--nodes", "600")
 	for name, next := range map[string][]string{
@@ -117,6 +118,7 @@ func TestKilledCrawl(t *testing.T) {
 // On a server that many crawl into, the killed one is closed, and those that
 // live are left alone: in a container of their own, stopped, or as usual.
 func TestKilledCrawlOnAServer(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	bootstrap, tables, _ := startTestnet(t, "mainline", "--nodes", "600")
 	server := startServe(t, "chdb:"+filepath.Join(t.TempDir(), "record"), []string{servePassword + "=s3cret"}, "--write")
@@ -178,6 +180,7 @@ func lineWith(text, words string) string {
 
 // An import that was killed is no crawl that was cut short: it is read again.
 func TestKilledImportIsReadAgain(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	dir := nebulaFolder(t)
 	url := "chdb:" + filepath.Join(t.TempDir(), "record")

@@ -50,6 +50,7 @@ func bitswapGateway(t *testing.T) (url, address, id string) {
 // From the question to the verdict: who came is labelled, scored, and known to
 // the registry from then on.
 func TestLabelsByExperiment(t *testing.T) {
+	t.Parallel()
 	gateway, address, id := bitswapGateway(t)
 	out := filepath.Join(t.TempDir(), "labelled.csv")
 	args := []string{"label", "--operator", "pinata", "--gateway", gateway, "--contact", "test@example.org", "--local", "--connect", address,
@@ -76,6 +77,7 @@ func TestLabelsByExperiment(t *testing.T) {
 }
 
 func TestLabelKeepsWhatCameAndSaysWhatFailed(t *testing.T) {
+	t.Parallel()
 	s := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(s.Close)
 	out := filepath.Join(t.TempDir(), "labelled.csv")
@@ -91,6 +93,7 @@ func TestLabelKeepsWhatCameAndSaysWhatFailed(t *testing.T) {
 }
 
 func TestLabelIsThoughtThrough(t *testing.T) {
+	t.Parallel()
 	base := []string{"label", "--listen", "/ip4/127.0.0.1/tcp/0", "--out", filepath.Join(t.TempDir(), "l.csv")}
 	for name, c := range map[string]struct{ args, words []string }{
 		"no service":  {[]string{"--operator", "pinata", "--contact", "x"}, []string{"--gateway"}},
@@ -113,6 +116,7 @@ func TestLabelIsThoughtThrough(t *testing.T) {
 // TestLabelHonoursSystems: an AS that opted out can only be left out where it is
 // known whose an address is.
 func TestLabelHonoursSystems(t *testing.T) {
+	t.Parallel()
 	out := filepath.Join(t.TempDir(), "labelled.csv")
 	args := []string{"label", "--operator", "pinata", "--by-hand", "--contact", "test@example.org", "--local", "--out", out, "--opt-out", write(t, "optout.txt", "as64500\n")}
 	oneClearLine(t, canopy(t, append(args, "--data", t.TempDir())...), exitUsage, "label", "--opt-out names an AS", "--data")

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,11 +28,29 @@ func TestMain(m *testing.M) {
 	if path, err := chdb.Find(); err == nil { // for tests that change the folder
 		_ = os.Setenv(chdb.EnvLibrary, path)
 	}
+	data, err := smallData()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	_ = os.Setenv("CANOPY_DATA", data)
 	code := m.Run()
-	if demo.dir != "" {
-		_ = os.RemoveAll(demo.dir)
+	for _, dir := range []string{data, demo.dir} {
+		if dir != "" {
+			_ = os.RemoveAll(dir)
+		}
 	}
 	os.Exit(code)
+}
+
+// smallData makes a folder of address tables that knows nothing of use: to load
+// the tables of the whole Internet takes each run seconds. Tests of what is
+// known of addresses bring their own.
+func smallData() (dir string, err error) {
+	if dir, err = os.MkdirTemp("", "canopy-data-*"); err != nil {
+		return "", err
+	}
+	return dir, os.WriteFile(filepath.Join(dir, "asn.csv"), []byte("203.0.113.0,203.0.113.255,64500,Example\n"), 0o600)
 }
 
 // result is what one run of the program left behind.

@@ -43,7 +43,7 @@ func newObserve(a *app) *cobra.Command {
 				return a.printObserveStatus(cmd.Context(), o.listen)
 			}
 			for _, section := range cmd.Commands() {
-				if err := a.configureSection(cmd, section); err != nil {
+				if err := a.configureSection(section); err != nil {
 					return err
 				}
 			}

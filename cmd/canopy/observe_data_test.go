@@ -15,6 +15,7 @@ import (
 // An observer keeps address data fresh; what fails is told, is no reason to
 // stop, and leaves what was there.
 func TestObserveRefreshesAddressData(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	mirror, data := t.TempDir(), t.TempDir()
 	list := filepath.Join(mirror, "tor", "torbulkexitlist")
@@ -53,6 +54,7 @@ func TestObserveRefreshesAddressData(t *testing.T) {
 }
 
 func TestDataTroubleComesLate(t *testing.T) {
+	t.Parallel()
 	started := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	ob := &observer{started: started, options: observeOptions{dataRefresh: 30 * 24 * time.Hour}}
 	fresh := started.AddDate(0, 0, 50)

@@ -14,6 +14,7 @@ import (
 // What can be wrong with the server that an observer is to write to is one
 // clear line, before anything is crawled.
 func TestObserveMeetsServers(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	record := "chdb:" + filepath.Join(t.TempDir(), "record")
 	observe := func(store string) result {

@@ -100,18 +100,9 @@ func newObserveSection(n network) (*cobra.Command, *observeSection) {
 }
 
 // configureSection fills in the settings of a section as if its command ran;
-// what the running command was told of all commands' settings stays.
-func (a *app) configureSection(running, section *cobra.Command) error {
+// the settings of all commands stay as they were given to the one that runs.
+func (a *app) configureSection(section *cobra.Command) error {
 	if err := section.ParseFlags(nil); err != nil {
-		return fmt.Errorf("read settings of %s: %w", section.Name(), err)
-	}
-	var err error
-	running.InheritedFlags().VisitAll(func(f *pflag.Flag) {
-		if f.Changed && err == nil {
-			err = section.Flags().Set(f.Name, f.Value.String())
-		}
-	})
-	if err != nil {
 		return fmt.Errorf("read settings of %s: %w", section.Name(), err)
 	}
 	return a.configure(section)

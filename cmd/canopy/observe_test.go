@@ -20,6 +20,7 @@ import (
 )
 
 func TestObserveMistakesNameLineAndKey(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		yaml  string
 		words []string
@@ -53,16 +54,19 @@ func TestObserveMistakesNameLineAndKey(t *testing.T) {
 }
 
 func TestObserveKeepsNoTableThatThereIsNot(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	r := canopy(t, "observe", "--vantage", "x", "--keep", "vists=720h", "--store", "chdb:"+t.TempDir(), "--listen", "")
 	oneClearLine(t, r, exitUsage, "keep", `"vists"`, "visits")
 }
 
 func TestObserveSectionIsNoCommand(t *testing.T) {
+	t.Parallel()
 	oneClearLine(t, canopy(t, "observe", "ipfs"), exitUsage, "section", "--networks ipfs")
 }
 
 func TestObserveStatusWithoutObserver(t *testing.T) {
+	t.Parallel()
 	listen := freeAddress(t)
 	oneClearLine(t, canopy(t, "observe", "--status", "--listen", listen), exitFailed, listen, "running")
 }
@@ -275,6 +279,7 @@ func get(t *testing.T, url string, code int) string {
 // An observer that is killed in the middle of a crawl leaves it running; the
 // next one closes it, and does not crawl before its time.
 func TestObserveClosesAbandonedCrawls(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	bootstrap, tables, _ := startTestnet(t, "mainline", "--nodes", "600")
 	o := observeConfig(t, t.TempDir(), "mainline", bootstrap, "    every: 1h\n    rate: 60\n")
@@ -305,6 +310,7 @@ func TestObserveClosesAbandonedCrawls(t *testing.T) {
 
 // A crawl that fails is told, tried again soon, and no reason to stop.
 func TestObserveGoesOnAfterAFailure(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	o := observeConfig(t, t.TempDir(), "mainline", "127.0.0.1:9", "    every: 1h\n")
 	o.start(t, "--retry-after", "5m")

@@ -73,6 +73,7 @@ func wishes(visits map[string]observation.Visit, bootstrap string) (list string,
 // made one is not contacted, all others are found as before. What decodes to nothing is
 // refused before anything is sent, and explain knows a peer by each of its names.
 func TestOptOutIsHonoured(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	for i, n := range networks {
 		t.Run(n.name, func(t *testing.T) {

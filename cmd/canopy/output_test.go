@@ -48,6 +48,7 @@ func into(t *testing.T, out *os.File, args ...string) result {
 // Output that does not arrive is told: quietly to a shell where its reader has
 // gone, in words otherwise.
 func TestOutputIsLost(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	store := "chdb:" + filepath.Join(t.TempDir(), "record")
 	if r := canopy(t, "store", "migrate", "--store", store); r.code != exitDone {
@@ -71,6 +72,7 @@ func TestOutputIsLost(t *testing.T) {
 // What a crawl prints, and the file of its visits, may be lost; the record gets
 // all of it.
 func TestCrawlOutlivesItsOutput(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	bootstrap, _, _ := startTestnet(t, "mainline", "--nodes", "150")
 	for name, test := range map[string]struct {
@@ -100,6 +102,7 @@ func TestCrawlOutlivesItsOutput(t *testing.T) {
 
 // Visits can be read from a pipe while they are made.
 func TestVisitsIntoAPipe(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	bootstrap, _, _ := startTestnet(t, "mainline", "--nodes", "50")
 	store := "chdb:" + filepath.Join(t.TempDir(), "record")
@@ -111,6 +114,7 @@ func TestVisitsIntoAPipe(t *testing.T) {
 }
 
 func TestForemostError(t *testing.T) {
+	t.Parallel()
 	gone := outputError{"write output", syscall.EPIPE}
 	work, flaw := errors.New("work"), degradedError{"flaw"}
 	for _, test := range []struct{ err, want error }{
@@ -130,6 +134,7 @@ func TestForemostError(t *testing.T) {
 
 // What is read before each crawl must be there again.
 func TestObserveReadsItsFilesAgain(t *testing.T) {
+	t.Parallel()
 	list := write(t, "opt-out", "192.0.2.0/24\n")
 	nowhere := "chdb:" + filepath.Join(list, "record") // so that it crawls nothing should it go on
 	for _, flag := range []string{"opt-out", "check-list"} {
@@ -150,6 +155,7 @@ func TestObserveReadsItsFilesAgain(t *testing.T) {
 
 // A configuration that comes through a pipe holds for every section.
 func TestConfigurationFromAPipe(t *testing.T) {
+	t.Parallel()
 	nowhere := "chdb:" + filepath.Join(write(t, "file", "no folder"), "record") // so that it crawls nothing should it go on
 	cmd := command(t.Context(), "observe", "--config", "/dev/stdin", "--store", nowhere, "--listen", "")
 	var stderr strings.Builder

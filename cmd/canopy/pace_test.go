@@ -38,6 +38,7 @@ func inOneSecond(p *crawler.Pacer, next func(i int) netip.Addr) (n int) {
 
 // TestPaceFlags asks the real pacer what each setting comes to.
 func TestPaceFlags(t *testing.T) {
+	t.Parallel()
 	address := netip.MustParseAddr("192.0.2.1")
 	one := func(int) netip.Addr { return address }
 	block := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}) }
@@ -76,6 +77,7 @@ func TestPaceFlags(t *testing.T) {
 
 // The checks of an observer keep to the pace of each network.
 func TestChecksOfAnObserverKeepThePace(t *testing.T) {
+	t.Parallel()
 	o := observeOptions{}
 	for _, n := range networks {
 		_, s := newObserveSection(n)
@@ -136,6 +138,7 @@ func crowd(t *testing.T, n int, where func(i int) net.IP) (entry string, asked *
 // default pace would take minutes for, at a pace that was raised, and some at
 // another, where the pace of their block holds the crawl up.
 func TestPaceOfManyPeersAtOneAddress(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	dir := t.TempDir()
 	walk := func(entry string, args ...string) (c observation.Crawl) {
@@ -172,6 +175,7 @@ func TestPaceOfManyPeersAtOneAddress(t *testing.T) {
 // A peer that is remembered enters by the address that answered, and not by the
 // first by the alphabet.
 func TestRememberedPeersEnterWhereTheyAnswered(t *testing.T) {
+	t.Parallel()
 	anything := func(form string) (string, error) {
 		if !strings.HasPrefix(form, "/") {
 			return "", fmt.Errorf("no multiaddr")

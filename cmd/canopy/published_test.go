@@ -61,7 +61,7 @@ func observersHome(t *testing.T, entry string) (home string, env []string) {
 		t.Fatal(err)
 	}
 	return home, []string{
-		"HOME=" + home, "XDG_DATA_HOME=" + home, "XDG_CACHE_HOME=" + filepath.Join(home, "cache"), "TMPDIR=" + tmp,
+		"HOME=" + home, "XDG_DATA_HOME=" + home, "XDG_CACHE_HOME=" + filepath.Join(home, "cache"), "TMPDIR=" + tmp, "CANOPY_DATA=" + filepath.Join(home, "data"),
 		"USER=" + marker, "LOGNAME=" + marker, "HOSTNAME=" + marker, "PWD=" + home,
 	}
 }
@@ -79,6 +79,7 @@ const earlier = `INSERT INTO crawls_log SELECT * REPLACE(
 // TestNothingPublishedNamesTheObserver runs all that publishes in a home that
 // names the observer, and looks for the name in every byte that is published.
 func TestNothingPublishedNamesTheObserver(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	entry := hostileMainline(t)
 	home, env := observersHome(t, entry)

@@ -16,6 +16,7 @@ import (
 // nobody of a local one, with all of their addresses: which of them may be
 // contacted, the walk decides.
 func TestRecentPeers(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	a := &app{stdout: io.Discard, stderr: io.Discard, storeURL: "chdb:" + t.TempDir(), logger: slog.New(slog.DiscardHandler)}
 	if got := a.recentPeers(t.Context(), "ipfs"); got != nil {

@@ -70,6 +70,7 @@ func send(signals ...os.Signal) func(*os.Process) {
 // Every signal that asks for an end cuts a crawl short, with all of it stored;
 // every other is no reason to end.
 func TestSignals(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	bootstrap, _, _ := startTestnet(t, "mainline", "--nodes", "150")
 	for name, test := range map[string]struct {
@@ -110,6 +111,7 @@ func TestSignals(t *testing.T) {
 // What comes while the program ends: a second Ctrl-C ends it at once, the wish of
 // before again does not.
 func TestSignalsWhileEnding(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	for name, test := range map[string]struct {
 		first syscall.Signal
@@ -178,6 +180,7 @@ func busyServer(t *testing.T) (*exec.Cmd, net.Conn) {
 
 // A reader of logs that goes away ends nothing.
 func TestReaderOfLogsGoesAway(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	bootstrap, _, _ := startTestnet(t, "mainline", "--nodes", "150")
 	t.Run("crawl", func(t *testing.T) {

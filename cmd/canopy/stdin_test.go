@@ -25,6 +25,7 @@ func inShell(t *testing.T, script, stdin string, args ...string) result {
 // What stands in standard input is not Canopy's: no command takes it from a
 // shell that reads it, or stores it.
 func TestStandardInputIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	store := "chdb:" + filepath.Join(t.TempDir(), "record")
 	if r := inShell(t, `echo foo | "$canopy" store migrate --store "$1"`, "", store); r.code != exitDone || r.stderr != "" {
@@ -46,6 +47,7 @@ func TestStandardInputIsLeftAlone(t *testing.T) {
 }
 
 func TestServedInsertTakesNoRowsFromTheServer(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	store := "chdb:" + filepath.Join(t.TempDir(), "record")
 	input, err := os.Open(write(t, "input", "(7, 'nobody sent this', '', 0)\n"))

@@ -9,6 +9,7 @@ import (
 )
 
 func TestPruneShowsBeforeItRemoves(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	store := "chdb:" + filepath.Join(t.TempDir(), "record")
 	for _, args := range [][]string{

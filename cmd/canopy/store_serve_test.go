@@ -88,6 +88,7 @@ func (s served) ask(t *testing.T, password, query string) (int, string) {
 }
 
 func TestServeReads(t *testing.T) {
+	t.Parallel()
 	store := migratedRecord(t)
 	s := startServe(t, store, nil)
 	if len(s.Password) < 20 || s.Write {
@@ -130,6 +131,7 @@ func migratedRecord(t *testing.T) string {
 // TestServeOnSocket needs no password, for the system says who may open it. A
 // socket that a killed server left behind is no obstacle, one in use is.
 func TestServeOnSocket(t *testing.T) {
+	t.Parallel()
 	store := migratedRecord(t)
 	dir, err := os.MkdirTemp("", "canopy-socket-") //nolint:usetesting // a test's own folder may be too long for a socket
 	if err != nil {
@@ -166,6 +168,7 @@ func TestServeOnSocket(t *testing.T) {
 
 // TestServeHidesItsEnvironment looks at the serving process from outside.
 func TestServeHidesItsEnvironment(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("processes are looked at in /proc")
 	}
@@ -185,6 +188,7 @@ func TestServeHidesItsEnvironment(t *testing.T) {
 }
 
 func TestServeWritesWithPasswordOnly(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	store := "chdb:" + filepath.Join(t.TempDir(), "record")
 	generated := startServe(t, store, nil, "--write")
@@ -216,6 +220,7 @@ func TestServeWritesWithPasswordOnly(t *testing.T) {
 }
 
 func TestServeNeedsAnEmbeddedStoreAndAFreeAddress(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	s := startServe(t, "chdb:"+filepath.Join(t.TempDir(), "record"), nil, "--write")
 	url := s.withPassword(s.Password)
@@ -228,6 +233,7 @@ func TestServeNeedsAnEmbeddedStoreAndAFreeAddress(t *testing.T) {
 // TestServedRecordIsEnough makes report and dataset through HTTP, from a copy
 // of the demo's record.
 func TestServedRecordIsEnough(t *testing.T) {
+	t.Parallel()
 	made := demoFolder(t)
 	record := filepath.Join(t.TempDir(), "record")
 	if err := os.CopyFS(record, os.DirFS(filepath.Join(made, "record"))); err != nil {

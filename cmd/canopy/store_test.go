@@ -12,6 +12,7 @@ import (
 
 // Commands that need a record say so where there is none, and make none.
 func TestNoRecordIsMadeByReading(t *testing.T) {
+	t.Parallel()
 	storetest.NeedEngine(t)
 	dir := t.TempDir()
 	empty := filepath.Join(dir, "empty")

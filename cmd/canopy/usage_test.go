@@ -8,6 +8,7 @@ import (
 )
 
 func TestWrongUsageIsNamedAndExitsWithTwo(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		args  []string
 		words []string
@@ -51,6 +52,7 @@ func TestWrongUsageIsNamedAndExitsWithTwo(t *testing.T) {
 }
 
 func TestConfigurationMistakesNameLineAndKey(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		yaml  string
 		words []string
@@ -101,6 +103,7 @@ func TestSettingsRise(t *testing.T) { // nobody listens at these stores: the err
 }
 
 func TestEveryCommandHasHelpWithExamples(t *testing.T) {
+	t.Parallel()
 	root := newRoot(&app{stdout: os.Stdout, stderr: os.Stderr})
 	for _, group := range root.Commands() {
 		for _, c := range append(group.Commands(), group) {
@@ -118,6 +121,7 @@ func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 }
 
 func TestMissingEngineSaysWhatToRun(t *testing.T) {
+	t.Parallel()
 	r := canopy(t, "CANOPY_CHDB_LIB="+filepath.Join(t.TempDir(), "absent.so"), "store", "migrate", "--store", "chdb:"+t.TempDir())
 	oneClearLine(t, r, exitFailed, "make engine", "CANOPY_CHDB_LIB")
 	for _, args := range [][]string{{"version"}, {"--help"}, {"crawl", "mainline", "--help"}} {
@@ -128,6 +132,7 @@ func TestMissingEngineSaysWhatToRun(t *testing.T) {
 }
 
 func TestDemoLeavesForeignFoldersAlone(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	keep := filepath.Join(dir, "thesis.tex")
 	if err := os.WriteFile(keep, []byte("x"), 0o644); err != nil {

@@ -15,6 +15,7 @@ import (
 )
 
 func TestGuardWeb(t *testing.T) {
+	t.Parallel()
 	tcp := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8123}
 	ours, err := os.Hostname()
 	if err != nil {
@@ -58,6 +59,7 @@ func TestGuardWeb(t *testing.T) {
 // TestBrowser opens a page of another site in Chromium, which tries all that a
 // page can against a served record whose password it knows.
 func TestBrowser(t *testing.T) {
+	t.Parallel()
 	browser := findChromium(t)
 	s := startServe(t, migratedRecord(t), nil, "--write")
 	query := s.URL + "/?password=" + s.Password + "&query="

@@ -13,6 +13,7 @@ import (
 )
 
 func TestZoneMistakesAreNamed(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		args  []string
 		words []string
