@@ -56,7 +56,7 @@ figures: build engine ## every figure of the report from DATASET=DIR alone, into
 	bin/canopy figures $(DATASET) --out $(patsubst %/,%,$(DATASET))-figures
 
 test: engine ## every test
-	$(TEST) ./cmd/canopy ./reports ./crawler/store ./...
+	$(TEST) ./cmd/canopy ./crawler/ipfs ./crawler/mainline ./reports ./crawler/store ./...
 
 soak: engine ## what needs long: a hundred kills, outages at full speed
 	CANOPY_SOAK=1 $(GO) test -timeout 60m -v -run 'TestKilled|TestSoak' ./crawler/store
