@@ -4,9 +4,9 @@ NPM     ?= npm
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LINT     = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FLAGS    = -ldflags '-X main.version=$(VERSION)'
-# Much of the tests is waiting, so that three packages share two cores, the longest first. The time-out is for what hangs,
-# not for what is slow: on a busy machine one package may take many times as long as alone. `make lint` vets.
-TEST     = $(GO) test -timeout 40m -p 3 -vet=off -ldflags=-w
+# The time-out is for what hangs, not for what is slow: on a busy machine one package may take many times as long as
+# alone. `make lint` vets.
+TEST     = $(GO) test -timeout 40m -vet=off -ldflags=-w
 
 .DEFAULT_GOAL := help
 .PHONY: help build engine data axe typeface clients kubo demo figures test soak race lint fuzz validate bench clean
@@ -55,14 +55,15 @@ DATASET ?= dataset
 figures: build engine ## every figure of the report from DATASET=DIR alone, into DIR-figures
 	bin/canopy figures $(DATASET) --out $(patsubst %/,%,$(DATASET))-figures
 
+# Much of it is waiting, so that three packages share two cores, the longest first.
 test: engine ## every test
-	$(TEST) ./cmd/canopy ./crawler/ipfs ./crawler/mainline ./reports ./crawler/store ./...
+	$(TEST) -p 3 ./cmd/canopy ./crawler/ipfs ./crawler/mainline ./reports ./crawler/store ./...
 
 soak: engine ## what needs long: a hundred kills, outages at full speed
 	CANOPY_SOAK=1 $(GO) test -timeout 60m -v -run 'TestKilled|TestSoak' ./crawler/store
 
 race: engine ## the packages that share memory, under the race detector
-	$(TEST) -race -short ./crawler ./crawler/mainline/... ./crawler/ipfs/... ./crawler/nebula ./crawler/store/... ./crawler/address/... ./crawler/monitor ./crawler/testnet/...
+	$(TEST) -p 2 -race -short ./crawler ./crawler/mainline/... ./crawler/ipfs/... ./crawler/nebula ./crawler/store/... ./crawler/address/... ./crawler/monitor ./crawler/testnet/...
 
 lint: ## formatting, vet, golangci-lint, and what tests may not lean on (cmd/lint)
 	@test -z "$$(gofmt -l cmd crawler analysis reports)" || { gofmt -l cmd crawler analysis reports; echo 'run gofmt -w on these'; exit 1; }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 
 	"canopy/crawler/address"
 	"canopy/crawler/store"
@@ -46,15 +47,33 @@ func (a *app) validate() error {
 // openData opens the address data sets. None at all is no error: the table
 // then warns that nothing is known.
 func (a *app) openData() (*address.Table, error) {
-	dir := a.dataDir
-	if dir == "" {
-		dir = address.Find()
+	return a.openDataOf(time.Time{})
+}
+
+// openDataOf opens them as of a day, zero for the newest.
+func (a *app) openDataOf(day time.Time) (*address.Table, error) {
+	dir, err := a.dataFound()
+	if err != nil {
+		return nil, err
 	}
-	table, err := address.Open(dir, address.Options{})
+	table, err := address.Open(dir, address.Options{AsOf: day})
 	if err != nil {
 		return nil, fmt.Errorf("open address data: %w", err)
 	}
 	return table, nil
+}
+
+// dataFound is the folder of address data sets: --data, else what is installed,
+// else "".
+func (a *app) dataFound() (string, error) {
+	if a.dataDir != "" {
+		return a.dataDir, nil
+	}
+	dir, err := address.Find()
+	if err != nil {
+		return "", fmt.Errorf("open address data: %w, or name a folder with --data", err)
+	}
+	return dir, nil
 }
 
 // openStore opens the record as it is.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -52,10 +53,12 @@ Sources (npm is fetched only when it is named):
 // dataFolder is where data sets are kept: --data, else the folder there is,
 // else the user's own.
 func (a *app) dataFolder() (string, error) {
-	for _, dir := range []string{a.dataDir, address.Find(), address.Home()} {
-		if dir != "" {
-			return dir, nil
-		}
+	found, err := a.dataFound()
+	if err != nil {
+		return "", err
+	}
+	if dir := cmp.Or(found, address.Home()); dir != "" {
+		return dir, nil
 	}
 	return "", usagef("data update: there is no folder to keep data in; name one with --data")
 }

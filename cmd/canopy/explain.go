@@ -130,13 +130,9 @@ func (a *app) explain(ctx context.Context, subject string, files ruleFiles, day 
 	if err != nil {
 		return err
 	}
-	dir := a.dataDir
-	if dir == "" {
-		dir = address.Find()
-	}
-	table, err := address.Open(dir, address.Options{AsOf: day})
+	table, err := a.openDataOf(day)
 	if err != nil {
-		return fmt.Errorf("open address data: %w", err)
+		return err
 	}
 	var list []explanation
 	if addr, ok := parseAddress(subject); ok {

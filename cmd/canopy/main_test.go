@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"canopy/crawler/store/chdb"
+	_ "canopy/crawler/testnet/checkout" // where the engine is
 )
 
 // The commands are tested as users run them: the test binary becomes canopy
@@ -24,9 +24,6 @@ func TestMain(m *testing.M) {
 	}
 	if os.Getenv(beConfined) != "" {
 		runConfined()
-	}
-	if path, err := chdb.Find(); err == nil { // for tests that change the folder
-		_ = os.Setenv(chdb.EnvLibrary, path)
 	}
 	data, err := smallData()
 	if err != nil {

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+
+	"canopy/crawler/installation"
 )
 
 // Options tunes [Open]. The zero value is right for most.
@@ -361,26 +363,21 @@ func Home() string {
 	return filepath.Join(base, "canopy")
 }
 
-// Find locates the data folder: CANOPY_DATA if set, else .data in the working
-// folder or one above it, else [Home]. It returns "" when there is none.
-func Find() string {
+// Find locates the data folder: CANOPY_DATA if set, else .data beside the
+// executable (see package installation), else [Home]. It returns "" when there
+// is none. It never looks in the working folder: what lies there may be made to
+// mislead.
+func Find() (string, error) {
 	if dir := os.Getenv("CANOPY_DATA"); dir != "" {
-		return dir
+		return dir, nil
 	}
-	if wd, err := os.Getwd(); err == nil {
-		for dir := wd; ; dir = filepath.Dir(dir) {
-			if isDir(filepath.Join(dir, ".data")) {
-				return filepath.Join(dir, ".data")
-			}
-			if dir == filepath.Dir(dir) {
-				break
-			}
-		}
+	if dir, err := installation.Beside(".data"); err != nil || dir != "" {
+		return dir, err
 	}
 	if dir := Home(); dir != "" && isDir(dir) {
-		return dir
+		return dir, nil
 	}
-	return ""
+	return "", nil
 }
 
 func isDir(path string) bool {

@@ -235,27 +235,27 @@ func TestStatusTellsWhereEachSourceComesFrom(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	root := t.TempDir()
-	deep := filepath.Join(root, "a", "b")
-	if err := os.MkdirAll(deep, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	t.Chdir(deep)
 	t.Setenv("CANOPY_DATA", "")
 	t.Setenv("XDG_DATA_HOME", filepath.Join(root, "xdg"))
-	if got := Find(); got != "" {
-		t.Errorf("found %q where nothing is", got)
+	find := func(want string) {
+		t.Helper()
+		if got, err := Find(); err != nil || got != want {
+			t.Errorf("found %q, %v; want %q", got, err, want)
+		}
 	}
-	for _, dir := range []string{"xdg/canopy", ".data"} {
-		want := filepath.Join(root, dir)
-		if err := os.MkdirAll(want, 0o755); err != nil {
+	deep := filepath.Join(root, "a", "b")
+	for _, dir := range []string{deep, filepath.Join(root, ".data"), filepath.Join(deep, ".data")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if got := Find(); got != want {
-			t.Errorf("found %q, want %q", got, want)
-		}
 	}
+	t.Chdir(deep)
+	find("") // not the tables of a folder that somebody else may have made
+	home := filepath.Join(root, "xdg", "canopy")
+	if err := os.MkdirAll(home, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	find(home)
 	t.Setenv("CANOPY_DATA", "/elsewhere")
-	if got := Find(); got != "/elsewhere" {
-		t.Errorf("CANOPY_DATA is not followed: %q", got)
-	}
+	find("/elsewhere")
 }

@@ -68,7 +68,7 @@ func crawlZoneFrom(ctx context.Context, tb testing.TB, cfg mainline.Config, n *s
 	if err != nil {
 		tb.Fatal(err)
 	}
-	cfg.Zone, cfg.ReadTables, cfg.MinTimeout, cfg.MaxTimeout = zone, false, 250*time.Millisecond, 2*time.Second
+	cfg.Zone, cfg.ReadTables, cfg.MinTimeout, cfg.MaxTimeout = zone, false, time.Second, 8*time.Second
 	sizer, err := mainline.NewSizer(cfg, o)
 	if err != nil {
 		tb.Fatal(err)

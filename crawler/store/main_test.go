@@ -17,6 +17,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"canopy/crawler/store/chdb"
+	_ "canopy/crawler/testnet/checkout" // where the engine is
 )
 
 // dataDir is the one folder that this test process may open embedded; every

@@ -24,8 +24,8 @@ func TestFind(t *testing.T) {
 	}
 	t.Setenv(EnvLibrary, "")
 	t.Chdir(below)
-	if path, err := Find(); err != nil || path != installed {
-		t.Errorf("Find below the installed copy: %q, %v; want %q", path, err, installed)
+	if path, err := Find(); path == installed || err != nil && !errors.Is(err, ErrNoLibrary) {
+		t.Errorf("Find below a folder that somebody else may have made: %q, %v", path, err)
 	}
 	t.Setenv(EnvLibrary, installed)
 	t.Chdir(t.TempDir())
@@ -45,7 +45,7 @@ func TestFindSaysWhatToDo(t *testing.T) {
 	if err == nil {
 		t.Skipf("this machine has %s in a place that is always searched", path)
 	}
-	if !errors.Is(err, ErrNoLibrary) || !strings.Contains(err.Error(), "make engine") || !strings.Contains(err.Error(), EnvLibrary) {
+	if !errors.Is(err, ErrNoLibrary) || !strings.Contains(err.Error(), "make build engine") || !strings.Contains(err.Error(), EnvLibrary) {
 		t.Errorf("Find: %v", err)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"github.com/ebitengine/purego"
+
+	"canopy/crawler/installation"
 )
 
 // EnvLibrary names the environment variable that points at libchdb itself.
@@ -20,9 +22,9 @@ const EnvLibrary = "CANOPY_CHDB_LIB"
 var ErrNoLibrary = errors.New("libchdb, the embedded ClickHouse engine, was not found")
 
 // Find returns the path of libchdb: what CANOPY_CHDB_LIB names, else the copy
-// that `make engine` installs (in .engine of the working directory, of the
-// executable's folder, or of any folder above them), else one in the usual
-// library folders.
+// that `make engine` installs in .engine beside the executable (see package
+// installation), else one in the system's library folders. Never one in the
+// working folder: it is code, and would run.
 func Find() (string, error) {
 	if path := os.Getenv(EnvLibrary); path != "" {
 		if !isFile(path) {
@@ -30,30 +32,32 @@ func Find() (string, error) {
 		}
 		return filepath.Abs(path)
 	}
-	for _, dir := range searchPath() {
+	dirs, err := searchPath()
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrNoLibrary, err)
+	}
+	for _, dir := range dirs {
 		for _, name := range []string{"libchdb.so", "libchdb.dylib"} {
 			if path := filepath.Join(dir, name); isFile(path) {
 				return path, nil
 			}
 		}
 	}
-	return "", fmt.Errorf("%w: run `make engine` in Canopy's folder, or set %s to the path of libchdb.so (or use a ClickHouse server as store)", ErrNoLibrary, EnvLibrary)
+	return "", fmt.Errorf("%w beside this program: run `make build engine` in Canopy's folder and use bin/canopy there, or set %s to the path of libchdb.so (or use a ClickHouse server as store)", ErrNoLibrary, EnvLibrary)
 }
 
-func searchPath() []string {
+func searchPath() ([]string, error) {
 	var dirs []string
 	if pkg := npmPackage(); pkg != "" {
-		if wd, err := os.Getwd(); err == nil {
-			dirs = appendUpward(dirs, wd, pkg)
+		engine, err := installation.Beside(".engine")
+		if err != nil {
+			return nil, err
 		}
-		if exe, err := os.Executable(); err == nil {
-			if real, err := filepath.EvalSymlinks(exe); err == nil {
-				exe = real
-			}
-			dirs = appendUpward(dirs, filepath.Dir(exe), pkg)
+		if engine != "" {
+			dirs = append(dirs, filepath.Join(engine, "node_modules", "@chdb", pkg))
 		}
 	}
-	return append(dirs, "/usr/local/lib", "/opt/homebrew/lib", "/usr/lib64", "/usr/lib")
+	return append(dirs, "/usr/local/lib", "/opt/homebrew/lib", "/usr/lib64", "/usr/lib"), nil
 }
 
 // npmPackage is the name under which npm ships libchdb for this platform,
@@ -68,17 +72,6 @@ func npmPackage() string {
 		return "lib-darwin-arm64"
 	}
 	return ""
-}
-
-func appendUpward(dirs []string, from, pkg string) []string {
-	for {
-		dirs = append(dirs, filepath.Join(from, ".engine", "node_modules", "@chdb", pkg))
-		up := filepath.Dir(from)
-		if up == from {
-			return dirs
-		}
-		from = up
-	}
 }
 
 func isFile(path string) bool {

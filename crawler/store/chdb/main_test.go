@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+
+	_ "canopy/crawler/testnet/checkout" // where the engine is
 )
 
 func needLibrary(t *testing.T) {

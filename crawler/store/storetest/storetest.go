@@ -7,6 +7,7 @@ import (
 
 	"canopy/crawler/store"
 	"canopy/crawler/store/chdb"
+	_ "canopy/crawler/testnet/checkout" // where the engine is
 )
 
 // NeedEngine skips a test at home, and fails it in CI, where the engine is not
