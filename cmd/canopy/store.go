@@ -104,7 +104,9 @@ func (a *app) printStatus(status store.Status) error {
 			fmt.Fprintf(tw, "%s\t%s\t%s\t\t\n", m.Month, count(m.Rows), count(m.Bytes))
 		}
 	}
-	fmt.Fprintln(tw, "\t\t\t")
+	if len(status.Crawls) > 0 {
+		fmt.Fprintln(tw)
+	}
 	for _, c := range status.Crawls {
 		fmt.Fprintf(tw, "%s\t%s\t%s crawls\t\n", c.Network, c.State, count(c.Crawls))
 	}
